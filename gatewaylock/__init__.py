@@ -1,0 +1,70 @@
+"""One gateway at a time, stopped and restarted without losing its work.
+
+    from gatewaylock import Gateway
+
+    def start(gateway):                                  # once a life
+        listener = gateway.listen("127.0.0.1", 18789)    # the same open socket in every life
+        ...                                              # start your threads
+        return server                                    # has close(reason, *, restart_expected_ms)
+
+    raise SystemExit(Gateway("mybot").run(start))
+
+Where things are.  A folder is a floor; a room imports only from its own floor and those below.
+
+    cli, serve      the doors: the command, and WSGI applications in threads
+    gateway         the public object
+    loop/           one life after another: the floor that knows both wings
+    system/         what the OS does:  host  rundir  lock  guard  inbox  listeners  image  watchdog
+    work/           what threads do:  lanes  runs  permit  drain
+    control/        the local socket: status, stop, restart
+    core/           what we talk about:  errors  deadline  limits  plan
+"""
+
+from .core.deadline import NEVER, Deadline
+from .core.errors import (
+    AddressTakenError,
+    ConfigError,
+    GatewayDrainingError,
+    GatewayError,
+    GatewayLockError,
+    LaneClearedError,
+    NotRunningError,
+    RestartFailed,
+    RunDirError,
+    StartFailed,
+    TargetError,
+    WorkLostError,
+)
+from .core.limits import Limits
+from .core.plan import Phase, Status
+from .gateway import Gateway, run_gateway_loop
+from .server import Server
+from .system.lock import GatewayLock
+from .work.permit import restart_iteration_hook
+
+from .version import VERSION as __version__
+
+__all__ = [
+    "NEVER",
+    "AddressTakenError",
+    "ConfigError",
+    "Deadline",
+    "Gateway",
+    "GatewayDrainingError",
+    "GatewayError",
+    "GatewayLock",
+    "GatewayLockError",
+    "LaneClearedError",
+    "Limits",
+    "NotRunningError",
+    "Phase",
+    "RestartFailed",
+    "RunDirError",
+    "Server",
+    "StartFailed",
+    "Status",
+    "TargetError",
+    "WorkLostError",
+    "restart_iteration_hook",
+    "run_gateway_loop",
+]

@@ -1,0 +1,269 @@
+"""The public object: one gateway, everything it owns, and how to ask things of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from .core.deadline import Deadline
+from .core.errors import ConfigError, GatewayError
+from .core.limits import Limits
+from .core.plan import Action, Mode, Phase, Request, Status, Verdict
+from .loop.birth import Birth
+from .loop.house import House
+from .loop.messages import Ask
+from .loop.parts import Options, Surroundings, Work
+from .loop.requests import Requests
+from .loop.run import Run
+from .loop.vitals import Vitals
+from .server import Server
+from .system.host import Host
+from .system.image import Handoff, Proof, in_preflight
+from .system.rundir import check_name
+from .work.lanes import Lanes
+from .work.permit import Restarts
+from .work.runs import Runs
+
+log = logging.getLogger("gatewaylock.gateway")
+
+
+class Gateway:
+    """One long-running server process; at most one per *name* and run directory is active.
+
+    ``port``                 told in the lock file, for people
+    ``limits``               every budget, in seconds
+    ``restart_mode``         ``auto`` (exec, or in-process where GATEWAY_NO_RESPAWN is set), ``exec``,
+                             ``supervisor`` or ``in-process``
+    ``run_dir``              where lock and control socket live; see README for the default
+    ``restart_exit_code``    what ``supervisor`` mode exits with
+    ``allow_sigusr1``        a bare SIGUSR1 restarts; otherwise it needs a permit
+    ``escalate``             a second stop hurries, a third exits at once; False: they are ignored
+    ``threads``              at most this many lane tasks run at once
+    ``preflight``            called in the child that proves the next version, in place of ``start``
+
+    ConfigError for values that cannot be.
+    """
+
+    def __init__(
+        self,
+        name: str = "gateway",
+        *,
+        port: int | None = None,
+        limits: Limits = Limits(),
+        restart_mode: str = "auto",
+        run_dir: str | None = None,
+        restart_exit_code: int = 0,
+        allow_sigusr1: bool = False,
+        escalate: bool = True,
+        threads: int = 256,
+        preflight: Callable[[], object] | None = None,
+        host: Host = Host(),
+    ) -> None:
+        self._proves = in_preflight()
+        self._inherited = Handoff.take(check_name(name), host.pid())
+        self._around = Surroundings(host)
+        mode, why = _mode(restart_mode, os.environ)
+        self._options = Options(
+            name=name,
+            limits=limits,
+            restart_mode=mode,
+            mode_why=why,
+            run_dir=run_dir,
+            port=port,
+            restart_exit_code=restart_exit_code,
+            escalate=escalate,
+            multi=os.environ.get("GATEWAY_ALLOW_MULTI") == "1",
+            preflight=preflight,
+        )
+        self._work = Work.make(threads, self._emit, allow_sigusr1)
+        self._vitals = Vitals(self._inherited)
+        self._house: House | None = None
+        self._requests: Requests | None = None
+
+    # -- what it owns ------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._options.name
+
+    @property
+    def limits(self) -> Limits:
+        """Its budgets."""
+        return self._options.limits
+
+    @property
+    def lanes(self) -> Lanes:
+        """Queues of short work."""
+        return self._work.lanes
+
+    @property
+    def runs(self) -> Runs:
+        """Long work that can be asked to abort."""
+        return self._work.runs
+
+    @property
+    def restarts(self) -> Restarts:
+        """Permits and scheduled restarts."""
+        return self._work.restarts
+
+    @property
+    def life(self) -> int:
+        """1 for the first life; counts on over every restart that keeps the pid."""
+        return self._vitals.life
+
+    @property
+    def phase(self) -> Phase:
+        """Where it is."""
+        return self._vitals.phase
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the stop or restart under way is over; NEVER while there is none.  It may move earlier."""
+        return self._vitals.deadline
+
+    @property
+    def stop_requested(self) -> threading.Event:
+        """Set as soon as a stop is known; a long ``start()`` should look at it."""
+        return self._vitals.stop_requested
+
+    # -- the life ----------------------------------------------------------------------------------
+
+    def run(
+        self, start: Callable[[Gateway], Server], *, install_signals: bool = True, exits: bool | None = None
+    ) -> int:
+        """Hold the name, serve life after life, and return the exit code when it is over.
+
+        ``start(gateway)`` is called once a life, on this thread.  GatewayLockError when another
+        gateway holds the name; what the first ``start`` raises is raised here.
+
+        With ``exits`` (the default where signals are installed) the process is to end after this: the
+        deadline of the stop stands, and our signals stay blocked, until it is gone.  Say False in a
+        program that goes on.  ``install_signals=False`` runs on any thread, as a guest.
+        """
+        if self._proves is not None:
+            return self._prove(self._proves)
+        if self._house is not None:
+            raise GatewayError("run() was called before: make another Gateway")
+        house = House(self._options, self._around, self._work, self, self._inherited)
+        requests = Requests(house, self._vitals)
+        self._house, self._requests = house, requests
+        birth = Birth(house, self._vitals, requests, lambda: start(self))
+        turns = Run(house, self._vitals, requests, birth)
+        return turns.run(signals=install_signals, exits=install_signals if exits is None else exits)
+
+    def listen(self, host: str, port: int) -> socket.socket:
+        """A socket listening on *host*:*port*, the same one in each life.  Do not close it.
+
+        To be called in ``start()``.  AddressTakenError, ConfigError.
+        """
+        return self._running().listeners.tcp(host, port)
+
+    def listen_unix(self, path: str) -> socket.socket:
+        """A Unix socket listening at *path* (mode 0600), the same one in each life.  Do not close it."""
+        return self._running().listeners.unix(path)
+
+    # -- what can be asked, from any thread ----------------------------------------------------------
+
+    def request_stop(self, reason: str = "") -> None:
+        """Drain, close, exit 0.  A second one hurries, a third exits at once."""
+        self.post(Request(Action.STOP, "stop request", reason))
+
+    def request_restart(self, reason: str = "", *, mode: str | None = None, force: bool = False) -> None:
+        """Drain, close, come back.  ``force`` skips the proof that the next version loads."""
+        chosen = _mode(mode, {})[0] if mode else None
+        self.post(Request(Action.RESTART, "restart request", reason, chosen, force))
+
+    def post(self, request: Request, answer: Callable[[Verdict], object] = lambda verdict: None) -> None:
+        """The same for any request; *answer* is called at once, on the loop's thread, with what comes of it."""
+        house, requests = self._house, self._requests
+        if house is None or requests is None or self._vitals.phase is Phase.EXITED:
+            answer(Verdict(False, "the gateway does not run"))
+            return
+        house.inbox.post(Ask(request, answer))
+        if request.action is Action.STOP:
+            requests.stop_soon()
+
+    def status(self) -> Status:
+        """What it is doing at this moment."""
+        vitals, lanes, now = self._vitals, self._work.lanes, time.monotonic()
+        since = vitals.serving_since
+        return Status(
+            name=self.name,
+            pid=self._around.host.pid(),
+            phase=vitals.phase,
+            life=vitals.life,
+            uptime=now - vitals.began,
+            life_uptime=None if since is None else now - since,
+            addresses=self._house.listeners.addresses() if self._house else (),
+            tasks_active=lanes.active_count(),
+            tasks_queued=lanes.queued_count(),
+            lanes=lanes.sizes(),
+            runs=self._work.runs.live(),
+            restart_mode=self._options.restart_mode.value,
+            reason=vitals.reason,
+            time_left=None if vitals.deadline.timeout() is None else vitals.deadline.left(),
+            proving=vitals.proving is not None,
+        )
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _running(self) -> House:
+        if self._house is None or self._vitals.phase is Phase.EXITED:
+            raise GatewayError("listen() belongs into start(), while the gateway runs")
+        return self._house
+
+    def _emit(self, reason: str, audit: Mapping[str, object] | None) -> None:
+        log.info("scheduled restart is due: %r %s", reason, dict(audit or {}))
+        self.post(Request(Action.RESTART, "scheduled restart", reason))
+
+    def _prove(self, word: int) -> int:
+        """In the child of a Proof: we came as far as this, so the program loads."""
+        if self._options.preflight:
+            self._options.preflight()
+        os.write(word, Proof.WORD)
+        return 0
+
+
+class Runtime(Protocol):
+    """What the seed's entry point exits through."""
+
+    def exit(self, code: int) -> Any:
+        """End the process with *code*."""
+        ...
+
+
+def run_gateway_loop(
+    start: Callable[[Gateway], Server],
+    *,
+    runtime: Runtime | None = None,
+    lock_port: int | None = None,
+    name: str = "gateway",
+    **options: Any,
+) -> int:
+    """The seed's entry point: a gateway that runs *start* until it is stopped.
+
+    ``options`` are those of ``Gateway``.  The exit code, passed to ``runtime.exit`` where there is one.
+    """
+    code = Gateway(name, port=lock_port, **options).run(start)
+    if runtime is not None:
+        runtime.exit(code)
+    return code
+
+
+def _mode(wanted: str, environ: Mapping[str, str]) -> tuple[Mode, str]:
+    """(mode, why it is that one).  ConfigError for an unknown one."""
+    if environ.get("GATEWAY_NO_RESPAWN") == "1":
+        return Mode.IN_PROCESS, "GATEWAY_NO_RESPAWN"
+    if wanted == "auto":
+        return Mode.EXEC, "auto"
+    try:
+        return Mode(wanted), f"--restart-mode {wanted}"
+    except ValueError:
+        known = ", ".join(["auto", *(mode.value for mode in Mode)])
+        raise ConfigError(f"restart mode {wanted!r}: choose one of {known}") from None

@@ -1,0 +1,103 @@
+"""A life begins: ``start()`` under a watch, then serving, parked, or the end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from ..core.deadline import Deadline
+from ..core.errors import StartFailed
+from ..server import Server
+from ..work.permit import restart_iteration_hook
+from .house import House
+from .requests import Requests
+from .startwatch import StartWatch
+from .vitals import Vitals
+
+log = logging.getLogger("gatewaylock.gateway")
+
+
+class Birth:
+    """Turns STARTING into the next phase."""
+
+    def __init__(self, house: House, vitals: Vitals, requests: Requests, start: Callable[[], Any]) -> None:
+        self._house, self._vitals, self._requests, self._start = house, vitals, requests, start
+        self._hook = restart_iteration_hook(house.work.lanes.reset)
+
+    def begin(self) -> None:
+        """One call of ``start()``.  What it raises in the first life of all reaches the caller."""
+        vitals = self._vitals
+        first = vitals.life == 0
+        vitals.life += 1
+        self._hook()
+        if not first:
+            self._house.watchdog.arm(self._deadline(), 1)
+        try:
+            self._house.open_doors()
+            with StartWatch(self._house.inbox, self._stopped):
+                server = self._start()
+            if not isinstance(server, Server):
+                raise StartFailed(f"start() returned {server!r}, which has no close(): see gatewaylock.Server")
+        except BaseException as error:
+            self._raised(error, first)
+        else:
+            self._started(server)
+
+    def _deadline(self) -> Deadline:
+        """Of a later start: the last image's word, or our own."""
+        inherited, self._vitals.inherited = self._vitals.inherited, None
+        return Deadline(inherited.deadline) if inherited else Deadline.after(self._house.options.limits.start)
+
+    def _started(self, server: Server) -> None:
+        vitals, house = self._vitals, self._house
+        if vitals.stop_requested.is_set():
+            vitals.server = server
+            self._requests.hear_stop_of_start()
+            return
+        vitals.step("ready")
+        vitals.serve(server)
+        vitals.reason = ""
+        house.watchdog.disarm()
+        house.settle()
+        house.work.lanes.resume()
+        house.work.restarts.settled()
+        pid, where = house.pid, " ".join(house.listeners.addresses()) or "no socket"
+        log.info("serving: name=%s pid=%d life=%d address=%s", house.options.name, pid, vitals.life, where)
+        if vitals.life > 1:
+            house.announce(vitals.outcome(f"life {vitals.life} serves (pid {pid}){vitals.took()}", pid))
+        vitals.accepted = None
+
+    def _raised(self, error: BaseException, first: bool) -> None:
+        if self._vitals.stop_requested.is_set():
+            log.info("start() ended by a stop: %s", error or type(error).__name__)
+            self._requests.hear_stop_of_start()
+        elif first:
+            self._vitals.step("broken")
+            self._vitals.broken, self._vitals.code = True, 1
+            raise error
+        else:
+            self._park(error)
+
+    def _park(self, error: BaseException) -> None:
+        """Stay alive with the lock free: a crash would cost the pid, its terminal and its supervisor."""
+        vitals, house = self._vitals, self._house
+        vitals.step("failed")
+        vitals.serve(None)
+        vitals.reason = f"gateway startup failed: {error}"
+        house.watchdog.disarm()
+        house.release_lock()
+        house.work.lanes.close()
+        house.work.restarts.settled()
+        text = "gateway startup failed: %s. Process will stay alive; fix the issue and restart."
+        log.error(text, error, exc_info=error)
+        house.announce(vitals.outcome(f"{vitals.reason}; it stays alive: fix the issue and restart", house.pid))
+        vitals.accepted = None
+
+    def _stopped(self, count: int, number: int) -> None:
+        """On the watcher's thread: the stop itself is served when ``start()`` is back, in time or not at all."""
+        if count == 1:
+            self._requests.stop_soon()
+        elif count >= 3 and self._house.options.escalate:
+            self._requests.exit_at_once(signal.Signals(number).name)

@@ -1,0 +1,122 @@
+"""What a running gateway holds of the operating system."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from ..control.server import ControlServer, Desk
+from ..core.deadline import Deadline
+from ..core.errors import AddressTakenError
+from ..core.plan import Outcome, Verdict
+from ..system.image import Handoff
+from ..system.inbox import Inbox
+from ..system.listeners import Listeners
+from ..system.lock import GatewayLock
+from ..system.rundir import RunDir
+from ..system.watchdog import Watchdog
+from .messages import Ask
+from .parts import Options, Surroundings, Work
+from .vitals import Vitals
+
+log = logging.getLogger("gatewaylock.gateway")
+
+
+class House:
+    """Lock, doors, inbox and watchdog of one gateway; taken in order, given back in the other."""
+
+    def __init__(
+        self, options: Options, around: Surroundings, work: Work, desk: Desk, inherited: Handoff | None
+    ) -> None:
+        self.options, self.around, self.work = options, around, work
+        self.inbox = Inbox(around.host, inherited.wake if inherited else None)
+        self.watchdog = Watchdog(around.host, work.live)
+        self.listeners = Listeners(around.host, inherited.listeners if inherited else None)
+        self._lock: GatewayLock | None = None
+        self._desk = desk
+        self._door = Listeners(around.host, inherited.door if inherited else None)
+        self._control: ControlServer | None = None
+        self._waiting = inherited.waiting if inherited else ()
+
+    @property
+    def pid(self) -> int:
+        """Ours."""
+        return self.around.host.pid()
+
+    def take_lock(self, inherited: Handoff | None) -> None:
+        """Hold the name, by what the last image left or anew.  GatewayLockError, ConfigError."""
+        options = self.options
+        RunDir.open(options.run_dir)
+        if options.multi:
+            log.warning("GATEWAY_ALLOW_MULTI is set: running without a lock")
+            return
+        self._lock = GatewayLock(options.name, run_dir=options.run_dir, port=options.port)
+        if inherited and self._lock.adopt(*inherited.lock):
+            return
+        self._lock.acquire(options.limits.lock)
+
+    def ensure_lock(self) -> None:
+        """Hold the name, still or again."""
+        if self._lock:
+            self._lock.ensure(self.options.limits.lock)
+
+    def release_lock(self) -> None:
+        """Give the name up while parked, so that a fixed gateway can start beside us."""
+        if self._lock:
+            self._lock.release()
+
+    def open_doors(self) -> None:
+        """Before a life starts: the control socket answers, listeners may be asked for."""
+        self.listeners.begin()
+        if self._control is None:
+            path = RunDir.open(self.options.run_dir).socket_path(self.options.name)
+            try:
+                door = self._door.unix(path)
+            except AddressTakenError as error:
+                if not self.options.multi:
+                    raise
+                log.warning("no control socket for this gateway: %s", error)
+                return
+            self._control = ControlServer(door, self._desk)
+            self._control.adopt(self._waiting)
+            self._control.start()
+
+    def announce(self, outcome: Outcome) -> None:
+        """Tell all who wait how it ended."""
+        if self._control:
+            self._control.announce(outcome)
+
+    def settle(self) -> None:
+        """The life serves: what it no longer listens on is closed."""
+        self.listeners.settle()
+
+    def handoff(self, vitals: Vitals, blocked: tuple[int, ...], deadline: Deadline) -> Handoff:
+        """Everything the next image needs; *deadline* is that of its start."""
+        return Handoff(
+            name=self.options.name,
+            pid=self.pid,
+            life=vitals.life,
+            began=vitals.began,
+            lock=self._lock.descriptors() if self._lock else (-1, -1),
+            wake=self.inbox.descriptors(),
+            listeners=self.listeners.descriptors(),
+            door=self._door.descriptors(),
+            waiting=tuple(self._control.held()) if self._control else (),
+            unblock=blocked,
+            deadline=deadline.at,
+            accepted=time.monotonic() if vitals.accepted is None else vitals.accepted,
+            cause=vitals.reason,
+        )
+
+    def leave(self, outcome: Outcome) -> None:
+        """Give everything back; the name last of all, and only then tell those who wait for the end."""
+        for message in self.inbox.pending():
+            if isinstance(message, Ask):
+                message.answer(Verdict(False, "the gateway has ended"))
+        self.listeners.close()
+        self._door.close()
+        self.release_lock()
+        if self._control:
+            self._control.announce(outcome)
+            self._control.close()
+        self.inbox.close()

@@ -1,0 +1,38 @@
+"""What other threads leave in the inbox.  Signals are there as plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..core.plan import DrainReport, Request, Verdict
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Somebody asks for a stop or a restart; ``answer`` is called at once with what comes of it."""
+
+    request: Request
+    answer: Callable[[Verdict], object]
+
+
+@dataclass(frozen=True)
+class Proved:
+    """The next version was tried for ``request``; ``fault`` is empty when it loads."""
+
+    request: Request
+    fault: str
+
+
+@dataclass(frozen=True)
+class Drained:
+    """No work is left, or its time is over."""
+
+    report: DrainReport
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The server has ended; ``clean`` when it said so itself."""
+
+    clean: bool

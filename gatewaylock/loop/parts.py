@@ -1,0 +1,65 @@
+"""What a gateway is made of, in one frozen value that the loop works with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ..core.limits import Limits
+from ..core.plan import Mode, Request
+from ..system.host import Host
+from ..system.image import CommandLine
+from ..work.drain import Drain
+from ..work.lanes import Lanes
+from ..work.permit import Restarts
+from ..work.runs import Runs
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a gateway was asked to behave; see ``Gateway``."""
+
+    name: str
+    limits: Limits
+    restart_mode: Mode
+    mode_why: str  #: why it is that mode, for the log
+    run_dir: str | None
+    port: int | None
+    restart_exit_code: int
+    escalate: bool
+    multi: bool  #: GATEWAY_ALLOW_MULTI: no lock
+    preflight: Callable[[], object] | None
+
+    def mode_for(self, request: Request) -> Mode:
+        """How the life after *request* begins."""
+        return request.mode or self.restart_mode
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything live: one Condition for all of it, so that one wait sees every change."""
+
+    lanes: Lanes
+    runs: Runs
+    restarts: Restarts
+    drain: Drain
+
+    @classmethod
+    def make(cls, threads: int, emit: Callable[[str, Mapping[str, object] | None], None], allow: bool) -> Work:
+        """A fresh set that shares its Condition."""
+        changed = threading.Condition(threading.Lock())
+        lanes, runs = Lanes(threads=threads, changed=changed), Runs(changed)
+        return cls(lanes, runs, Restarts(emit, allow), Drain(lanes, runs, changed))
+
+    def live(self) -> tuple[str, ...]:
+        """The names of what is not done, for the log."""
+        return (*self.lanes.live(), *self.runs.live())
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The process, and how it was started."""
+
+    host: Host = field(default_factory=Host)
+    line: CommandLine = field(default_factory=CommandLine.here)

@@ -1,0 +1,83 @@
+"""How the next life begins: a fresh image, whoever supervises us, or this image again."""
+
+from __future__ import annotations
+
+import logging
+
+from ..core.deadline import Deadline
+from ..core.plan import Mode, Phase
+from ..system import image
+from .house import House
+from .requests import Requests
+from .vitals import Vitals
+
+log = logging.getLogger("gatewaylock.gateway")
+
+
+class Respawn:
+    """Turns RESPAWNING into STARTING or EXITED, or the process into its next image."""
+
+    def __init__(self, house: House, vitals: Vitals, requests: Requests) -> None:
+        self._house, self._vitals, self._requests = house, vitals, requests
+
+    def go(self) -> None:
+        """One way, by the mode of the request; a stop that has come meanwhile wins."""
+        self._requests.hear_stops()
+        if self._vitals.phase is not Phase.RESPAWNING:
+            return
+        match self._mode():
+            case Mode.SUPERVISOR:
+                log.info("restart mode: full process restart (supervisor restart)")
+                self._leave(self._house.options.restart_exit_code)
+            case Mode.EXEC:
+                self._exec()
+            case Mode.IN_PROCESS:
+                log.info("restart mode: in-process restart (%s)", self._house.options.mode_why)
+                self._again()
+
+    def _mode(self) -> Mode:
+        request = self._vitals.request
+        mode = self._house.options.mode_for(request) if request else self._house.options.restart_mode
+        if mode is Mode.IN_PROCESS and not self._vitals.clean:
+            log.warning("the server did not close cleanly: only a fresh process image may follow")
+            return Mode.EXEC
+        return mode
+
+    def _exec(self) -> None:
+        if not self._have_lock():
+            return
+        host = self._house.around.host
+        blocked = image.block_signals(host)
+        self._requests.hear_stops()
+        if self._vitals.phase is not Phase.RESPAWNING:
+            image.unblock_signals(host, blocked)
+            return
+        log.info("restart mode: full process restart (exec, pid %d stays)", self._house.pid)
+        deadline = Deadline.after(self._house.options.limits.start)
+        handoff = self._house.handoff(self._vitals, blocked, deadline)
+        failure = image.execute(host, self._house.around.line, handoff)
+        image.unblock_signals(host, blocked)
+        log.warning("full process restart failed (%s); falling back to in-process restart", failure)
+        self._again()
+
+    def _again(self) -> None:
+        if not self._vitals.clean:
+            log.error("the server did not close cleanly and no fresh image can be had; exiting")
+            self._leave(1)
+        elif self._have_lock():
+            self._vitals.step("again")
+            self._vitals.shutdown = None
+
+    def _have_lock(self) -> bool:
+        """Whether the name is ours for the next life too.  A parked gateway has to win it again."""
+        try:
+            self._house.ensure_lock()
+        except Exception as error:
+            log.error("failed to reacquire gateway lock for in-process restart: %s", error)
+            self._leave(1)
+            return False
+        return True
+
+    def _leave(self, code: int) -> None:
+        self._vitals.code = code
+        self._vitals.step("leave")

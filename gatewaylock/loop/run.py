@@ -1,0 +1,74 @@
+"""The turns from phase to phase, and the way out."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+
+from ..core.deadline import Deadline
+from ..core.plan import Phase
+from ..system import image
+from ..system.image import Handoff
+from .birth import Birth
+from .house import House
+from .requests import Requests
+from .respawn import Respawn
+from .vitals import Vitals
+
+
+class Run:
+    """All lives of one gateway, on the thread that calls ``run``."""
+
+    def __init__(self, house: House, vitals: Vitals, requests: Requests, birth: Birth) -> None:
+        self._house, self._vitals, self._requests, self._birth = house, vitals, requests, birth
+        self._respawn = Respawn(house, vitals, requests)
+
+    def run(self, *, signals: bool, exits: bool) -> int:
+        """The exit code; raises what kept the first life from beginning."""
+        inherited = self._vitals.inherited
+        with ExitStack() as leave:
+            leave.callback(self._leave, exits)
+            self._house.take_lock(inherited)
+            if signals:
+                leave.enter_context(self._house.inbox.borrowed())
+                leave.callback(self._hush, exits)
+            if inherited:
+                self._take_over(inherited)
+            while self._vitals.phase is not Phase.EXITED:
+                self._turn()
+        return self._vitals.code
+
+    def _turn(self) -> None:
+        match self._vitals.phase:
+            case Phase.STARTING:
+                self._birth.begin()
+            case Phase.RESPAWNING:
+                self._respawn.go()
+            case _:
+                self._requests.handle(self._house.inbox.wait())
+
+    def _take_over(self, handoff: Handoff) -> None:
+        """After an exec: our watchdog before the alarm ends, our handlers before the signals come."""
+        self._house.watchdog.arm(Deadline(handoff.deadline), 1)
+        self._house.around.host.alarm(signal.ITIMER_REAL, 0)
+        image.unblock_signals(self._house.around.host, handoff.unblock)
+
+    def _hush(self, exits: bool) -> None:
+        """A late signal must not turn a finished run into a death: there is no handler from here on."""
+        if exits and self._vitals.phase is Phase.EXITED:
+            image.block_signals(self._house.around.host)
+
+    def _leave(self, exits: bool) -> None:
+        vitals, work = self._vitals, self._house.work
+        finished = vitals.phase is Phase.EXITED and not vitals.broken
+        vitals.phase = Phase.EXITED
+        if vitals.proving:
+            vitals.proving.cancel()
+        work.restarts.close()
+        work.lanes.close()
+        work.lanes.abandon()
+        work.lanes.shutdown()
+        self._house.leave(vitals.outcome("stopped" if vitals.code == 0 else "ended", self._house.pid))
+        if not (finished and exits):
+            # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.
+            self._house.watchdog.disarm()

@@ -1,0 +1,113 @@
+"""One way down: drain, then close, on a thread of its own, under one deadline."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ..core.deadline import Deadline
+from ..core.limits import Limits
+from ..core.plan import Action, DrainReport, Request
+from ..server import Server
+from .messages import Closed, Drained
+from .parts import Work
+
+log = logging.getLogger("gatewaylock.gateway")
+
+#: what clients are told about when to come back, in milliseconds
+RESTART_EXPECTED_MS = 1500
+
+
+class Shutdown:
+    """The end of one life.  The loop makes one, starts it, and may turn it into a stop or hurry it.
+
+    ``post`` takes Drained and Closed.  ``keeps_work``: the process stays, so work that is not done
+    is kept for the next life; otherwise its futures fail, now, while somebody can still hear it.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        limits: Limits,
+        *,
+        deadline: Deadline,
+        server: Server | None,
+        work: Work,
+        keeps_work: bool,
+        post: Callable[[object], None],
+    ) -> None:
+        self.request = request
+        self.deadline = deadline
+        self._limits = limits
+        self._server = server
+        self._work = work
+        self._keeps_work = keeps_work
+        self._post = post
+
+    @property
+    def stops(self) -> bool:
+        """Whether no life follows."""
+        return self.request.action is Action.STOP
+
+    def start(self) -> None:
+        """Begin, on a daemon thread: one that hangs must not hold the process."""
+        threading.Thread(target=self._run, name="gatewaylock-shutdown", daemon=True).start()
+
+    def become_stop(self, request: Request, deadline: Deadline) -> None:
+        """A stop has overtaken the restart: no life follows, and there is less time."""
+        self.request = request
+        self.deadline = min(self.deadline, deadline)
+        self._keeps_work = False
+        self._work.drain.hasten(self._work_until(), before="stop")
+        self._tell_server()
+
+    def hurry(self) -> None:
+        """Skip the rest of the drain."""
+        self._work.drain.hasten(Deadline.after(0))
+
+    def _tell_server(self) -> None:
+        """The deadline moved; a server that waits for the old one may offer ``hurry()`` to look again."""
+        hurry = getattr(self._server, "hurry", None)
+        if callable(hurry):
+            hurry()
+
+    def _work_until(self) -> Deadline:
+        kept_back = self._limits.stop_reserve if self.stops else self._limits.shutdown
+        return self.deadline.earlier(kept_back)
+
+    def _run(self) -> None:
+        report = self._drain_work()
+        self._post(Drained(report))
+        self._settle_work()
+        self._post(Closed(self._close_server()))
+
+    def _drain_work(self) -> DrainReport:
+        try:
+            before = "stop" if self.stops else "restart"
+            until = self._work_until()
+            milliseconds = round(until.left() * 100) * 10  # as configured: we are on our way already
+            return self._work.drain.run(until, before=before, timeout_ms=milliseconds)
+        except Exception:
+            # Nothing may keep the server from being closed; what is left then is not known.
+            log.exception("shutdown error: the drain failed")
+            return DrainReport(0, 0, ("unknown",))
+
+    def _settle_work(self) -> None:
+        if self._keeps_work:
+            self._work.lanes.hold()
+            return
+        for name in self._work.lanes.abandon():
+            log.warning("lost: %s", name)
+
+    def _close_server(self) -> bool:
+        if self._server is None:
+            return True
+        reason = "gateway stopping" if self.stops else "gateway restarting"
+        expected = None if self.stops else RESTART_EXPECTED_MS
+        try:
+            self._server.close(reason, restart_expected_ms=expected)
+        except BaseException as error:  # SystemExit as well: the flow goes on, as the seed's does
+            log.error("shutdown error: %s", error, exc_info=True)
+            return False
+        return True

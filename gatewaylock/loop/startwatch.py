@@ -1,0 +1,47 @@
+"""Somebody listens while the main thread is busy in ``start()``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+
+from ..core.deadline import NEVER
+from ..system.inbox import Inbox
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StartWatch:
+    """Sees stop signals during ``start()``, as a context manager around it.
+
+    A Python handler runs only when the main thread runs bytecode; the wake-up descriptor is written
+    at once, even while ``start()`` blocks in C.  The messages themselves stay in the inbox: the loop
+    serves them when ``start()`` is back.  ``on_stop`` gets the number of stops so far and the signal.
+    """
+
+    def __init__(self, inbox: Inbox, on_stop: Callable[[int, int], None]) -> None:
+        self._inbox = inbox
+        self._on_stop = on_stop
+        self._done = False
+        self._thread = threading.Thread(target=self._watch, name="gatewaylock-start", daemon=True)
+
+    def __enter__(self) -> StartWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._done = True
+        self._inbox.wake()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        stops = 0
+        while True:
+            self._inbox.readable(NEVER)
+            for number in self._inbox.signals():
+                if number in STOPS:
+                    stops += 1
+                    self._on_stop(stops, number)
+            if self._done:
+                return

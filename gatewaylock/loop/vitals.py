@@ -1,0 +1,66 @@
+"""Where a gateway is in its life.  Written by the loop's thread alone, read by any."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from ..core.deadline import NEVER, Deadline
+from ..core.plan import Outcome, Phase, Request, step
+from ..server import Server
+from ..system.image import Handoff
+from .proving import Proving
+from .shutdown import Shutdown
+
+
+class Vitals:
+    """The mutable half of a gateway.  Instants are of ``time.monotonic()``, in seconds."""
+
+    def __init__(self, inherited: Handoff | None) -> None:
+        self.inherited = inherited
+        self.phase = Phase.STARTING
+        self.life = inherited.life if inherited else 0
+        self.began = inherited.began if inherited else time.monotonic()
+        #: when the restart under way was accepted
+        self.accepted: float | None = inherited.accepted if inherited else None
+        self.serving_since: float | None = None
+        #: of the stop or restart under way
+        self.deadline: Deadline = NEVER
+        #: why it is leaving, or parked
+        self.reason = inherited.cause if inherited else ""
+        self.request: Request | None = None
+        self.server: Server | None = None
+        self.shutdown: Shutdown | None = None
+        self.proving: Proving | None = None
+        #: set as soon as a stop is known, also while ``start()`` runs
+        self.stop_requested = threading.Event()
+        self.stops = 0
+        #: whether the last close() ended without an error
+        self.clean = True
+        #: the first start raised: the caller hears it
+        self.broken = False
+        self.code = 0
+
+    def step(self, event: str) -> None:
+        """Leave the phase by this edge of the table."""
+        self.phase = step(self.phase, event)
+
+    @property
+    def leaving(self) -> bool:
+        """Whether a stop or restart is under way (in STARTING only a stop is served)."""
+        return self.phase not in (Phase.SERVING, Phase.PARKED)
+
+    def serve(self, server: Server | None) -> None:
+        """A life serves (or, without a server, is parked): nothing is under way any more."""
+        self.server, self.clean = server, True
+        self.shutdown = self.request = None
+        self.deadline, self.stops = NEVER, 0
+        self.serving_since = time.monotonic() if server else None
+
+    def outcome(self, text: str, pid: int) -> Outcome:
+        """Where we are now, for whoever asked."""
+        return Outcome(text, self.phase, self.life, pid)
+
+    def took(self) -> str:
+        """How long the restart took, for people."""
+        return "" if self.accepted is None else f" after {time.monotonic() - self.accepted:.2f} s"

@@ -1,0 +1,23 @@
+"""The contract with your own code."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Server(Protocol):
+    """What ``start(gateway)`` must give back.
+
+    close() MUST return only when this life uses nothing of the gateway any more.
+    close() MUST leave the listening sockets open: they belong to the gateway and outlive the life.
+    close() MUST be safe on another thread than that of ``start``.
+    close() SHOULD finish what it has accepted, until ``gateway.deadline`` at the latest.
+    close() SHOULD tell its clients *reason* before it hangs up; ``restart_expected_ms`` says when
+    to come back, None that nobody will be there.
+    close() MAY raise: it is logged, and the next life then begins in a fresh process image only.
+    """
+
+    def close(self, reason: str, *, restart_expected_ms: int | None) -> None:
+        """End this life."""
+        ...

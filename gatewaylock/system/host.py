@@ -1,0 +1,54 @@
+"""Every process-wide call we make, listed once, so that a test can fail each of them in turn."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import subprocess
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Host:
+    """The process we live in.  The roof hands each room this, and nothing else reaches out."""
+
+    pid: Callable[[], int] = os.getpid
+    uid: Callable[[], int] = os.geteuid
+    chdir: Callable[[str], None] = os.chdir
+    set_inheritable: Callable[[int, bool], None] = os.set_inheritable
+    #: Replaces the image; returns only by raising OSError.
+    execve: Callable[..., Any] = os.execve
+    #: Starts a child process (the proof of the next version).
+    popen: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
+    killpg: Callable[[int, int], None] = os.killpg
+    #: Ends the process at once: no ``finally``, no ``atexit``.  Watchdog and third stop only.
+    exit_now: Callable[[int], Any] = os._exit
+    handle: Callable[..., Any] = signal.signal
+    mask: Callable[..., Any] = signal.pthread_sigmask
+    wakeup_fd: Callable[..., int] = signal.set_wakeup_fd
+    #: The alarm that survives an exec; SIGALRM with its default action ends the process.
+    alarm: Callable[..., Any] = signal.setitimer
+    dump_later: Callable[..., None] = faulthandler.dump_traceback_later
+    cancel_dump: Callable[[], None] = faulthandler.cancel_dump_traceback_later
+
+
+def close_after_fork(method: Callable[[], None]) -> None:
+    """Have *method* (bound) called in every forked child, as long as its object lives.
+
+    ``multiprocessing`` children inherit every descriptor; one that kept our lock would hold the
+    name for as long as it lives, long after a ``kill -9`` of the gateway.
+    """
+    assert isinstance(method, MethodType)
+    ref = weakref.WeakMethod(method)
+
+    def in_child() -> None:
+        close = ref()
+        if close is not None:
+            close()
+
+    os.register_at_fork(after_in_child=in_child)

@@ -1,0 +1,145 @@
+"""Signals in, messages out: the only place the loop listens to."""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import NamedTuple
+
+from ..core.deadline import NEVER, Deadline
+from .host import Host, close_after_fork
+
+
+class Rule(NamedTuple):
+    """What a signal means.  The handlers, the README's table and ``--help`` come from these rows."""
+
+    signal: str
+    action: str
+    says: str
+
+
+RULES = (
+    Rule("SIGTERM", "stop", "drain, close, exit 0"),
+    Rule("SIGINT", "stop", "the same, from a terminal"),
+    Rule("SIGUSR1", "restart", "drain, close, come back; needs a permit or --allow-sigusr1"),
+)
+
+
+def signal_numbers() -> tuple[int, ...]:
+    """The numbers of the signals that RULES names, in its order."""
+    return tuple(getattr(signal, rule.signal) for rule in RULES)
+
+
+class Inbox:
+    """Messages for the loop, from signal handlers (numbers) and from other threads (anything).
+
+    A handler puts a number into a SimpleQueue and does nothing else: CPython documents its ``put`` as
+    reentrant, where ``Event.set``, ``Queue.put`` and logging deadlock or raise when a signal lands
+    inside them.  The main thread waits on the wake-up descriptor and not on the queue: one that
+    blocks on a lock is not woken by a signal that the kernel gave to another thread.
+
+    The descriptor is a pipe, so that 65,536 bytes fit and it can go through an exec: a signal that
+    some thread caught in the last microseconds of the old image is then still in it.
+    """
+
+    def __init__(self, host: Host, inherited: tuple[int, int] | None = None) -> None:
+        self._host = host
+        self._messages: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._read, self._write = inherited or os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._open = True
+        if inherited:
+            for fd in inherited:
+                host.set_inheritable(fd, False)
+            for number in self._bytes():
+                self._messages.put(number)
+        close_after_fork(self.close)
+
+    def on_signal(self, number: int, frame: FrameType | None = None) -> None:
+        """The handler.  No logging, no locks, no decisions here."""
+        self._messages.put(number)
+
+    def post(self, message: object) -> None:
+        """Leave *message* for the loop, from any thread.  Never blocks."""
+        self._messages.put(message)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have whoever waits look again."""
+        if self._open:
+            try:
+                os.write(self._write, b"\0")
+            except (BlockingIOError, OSError):
+                pass  # full: then there is something to read anyway; closed: nobody waits
+
+    def wait(self, deadline: Deadline = NEVER) -> object | None:
+        """The next message; None when *deadline* passes first.  For one thread only."""
+        while True:
+            try:
+                return self._messages.get_nowait()
+            except queue.Empty:
+                if not self.readable(deadline):
+                    return None
+                self._bytes()
+
+    def readable(self, deadline: Deadline) -> bool:
+        """Wait until something was posted or signalled; whether it was before *deadline*."""
+        poller = select.poll()  # not select(): it fails for descriptors of 1024 and more
+        poller.register(self._read, select.POLLIN)
+        timeout = deadline.timeout()
+        return bool(poller.poll(None if timeout is None else timeout * 1000))
+
+    def signals(self) -> list[int]:
+        """Take the signals whose wake-up bytes are there, without taking the messages.
+
+        For the watcher of a start: it sees them although the main thread, and so every Python
+        handler, is busy in ``start()``.
+        """
+        return self._bytes()
+
+    def pending(self) -> list[object]:
+        """Everything left, taken out: for the one who answers it in the loop's place at the end."""
+        left = []
+        while True:
+            try:
+                left.append(self._messages.get_nowait())
+            except queue.Empty:
+                return left
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Our handlers inside the block, the program's own again after it, also when half of it fails.
+
+        An ignored SIGINT stays ignored: a shell started us in the background and means it.
+        """
+        with ExitStack() as give_back:
+            previous = self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
+            give_back.callback(self._host.wakeup_fd, previous)
+            for number in signal_numbers():
+                if number == signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
+                before = self._host.handle(number, self.on_signal)
+                # None: a handler that was not installed from Python, which cannot be put back
+                give_back.callback(self._host.handle, number, signal.SIG_DFL if before is None else before)
+            yield
+
+    def descriptors(self) -> tuple[int, int]:
+        """(read, write) for an exec."""
+        return self._read, self._write
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        if self._open:
+            self._open = False
+            os.close(self._read)
+            os.close(self._write)
+
+    def _bytes(self) -> list[int]:
+        try:
+            return [number for number in os.read(self._read, 65536) if number]
+        except BlockingIOError:
+            return []

@@ -1,0 +1,277 @@
+"""One name, one holder.  The kernel decides; the file's text only describes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from ..core.deadline import Deadline
+from ..core.errors import ConfigError, GatewayLockError, RunDirError
+from . import guard, process
+from .host import close_after_fork
+from .rundir import RunDir, check_name
+
+log = logging.getLogger("gatewaylock.lock")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who says that it holds a lock: ``pid``, ``age`` in seconds, ``command`` line."""
+
+    pid: int
+    age: float
+    command: str
+
+    def __str__(self) -> str:
+        return f'held for {_for_people(self.age)} by "{self.command or "unknown"}"'
+
+
+class GatewayLock:
+    """The single-instance lock of gateway *name*; usable alone, as a context manager.
+
+    ``flock`` on a private file in the run directory: it ends with the process that holds it, however
+    that ends.  The file is never deleted, and a guard (see guard.py) holds where somebody else does.
+    """
+
+    def __init__(self, name: str = "gateway", *, run_dir: str | None = None, port: int | None = None) -> None:
+        self.name = check_name(name)
+        self.port = port
+        self._run_dir = RunDir.open(run_dir)
+        self._file = f"{name}.lock"
+        self._fd: int | None = None
+        self._guard: socket.socket | None = None
+        close_after_fork(self._close_copies)
+
+    @property
+    def path(self) -> str:
+        """The lock file."""
+        return os.path.join(self._run_dir.path, self._file)
+
+    @property
+    def held(self) -> bool:
+        """Whether we hold the name."""
+        return self._fd is not None
+
+    def acquire(self, timeout: float = 5.0) -> None:
+        """Take the name, waiting up to *timeout* seconds for its holder to go.
+
+        GatewayLockError when it stays held, RunDirError when the directory cannot be trusted or the
+        file cannot be written.  Nothing is changed then.
+        """
+        deadline = Deadline.after(timeout)
+        while not self._try(deadline):
+            if deadline.passed():
+                raise self._taken(timeout)
+
+    def ensure(self, timeout: float = 5.0) -> None:
+        """Hold the name on the file that the others see: take it, or take it again, where we do not.
+
+        Errors as for ``acquire``.  Somebody may have deleted the file under us: the guard has kept
+        the name, and we lock the new file before another life begins.
+        """
+        if self._fd is not None and self._run_dir.is_linked(self._file, self._fd):
+            return
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        self.acquire(timeout)
+
+    def release(self) -> None:
+        """Give the name up; nothing happens when we do not hold it.
+
+        By closing only: LOCK_UN through our descriptor would take the lock from a process that
+        inherited a copy.
+        """
+        self._close_copies()
+
+    def holder(self) -> Holder | None:
+        """Who describes itself as the holder and lives; None otherwise.  For people, never for decisions."""
+        payload = self._payload()
+        pid, started = payload.get("pid"), payload.get("start_time")
+        if not isinstance(pid, int) or not (started is None or isinstance(started, int)):
+            return None
+        if not process.is_alive(pid, started):
+            return None
+        since = payload.get("monotonic")
+        age = time.monotonic() - since if isinstance(since, (int, float)) else 0.0
+        return Holder(pid, max(0.0, age), process.command(pid))
+
+    def descriptors(self) -> tuple[int, int]:
+        """(lock, guard) for a hand-over; -1 for what there is not."""
+        return (-1 if self._fd is None else self._fd, -1 if self._guard is None else self._guard.fileno())
+
+    def adopt(self, lock_fd: int, guard_fd: int) -> bool:
+        """Take over descriptors that came through an exec; whether they prove that we hold this lock.
+
+        The proof: it is the file that the others see, and locking it once more succeeds at once.
+        """
+        if lock_fd < 0 or not _is_open(lock_fd):
+            return False
+        if not self._run_dir.is_linked(self._file, lock_fd) or not _flock(lock_fd, block=False):
+            return False
+        os.set_inheritable(lock_fd, False)
+        self._fd = lock_fd
+        if guard_fd >= 0 and _is_open(guard_fd):
+            self._guard = socket.socket(fileno=guard_fd)
+            self._guard.set_inheritable(False)
+        return True
+
+    def __enter__(self) -> GatewayLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+    def _try(self, deadline: Deadline) -> bool:
+        """One go: lock the file, see that it is still the file, take the guard, describe ourselves."""
+        fd = self._run_dir.open_file(self._file, os.O_RDWR | os.O_CREAT)
+        try:
+            if not _flock_until(fd, deadline):  # has closed, or will close, fd
+                return False
+            if not self._run_dir.is_linked(self._file, fd):
+                os.close(fd)
+                return False
+            if self._guard is None:
+                self._guard = guard.take(self.path)
+            self._describe(fd)
+        except BlockingIOError:
+            os.close(fd)
+            guard.wait_free(self.path, deadline)
+            return False
+        except BaseException:
+            os.close(fd)
+            self._close_copies()
+            raise
+        self._fd = fd
+        return True
+
+    def _describe(self, fd: int) -> None:
+        payload = {
+            "pid": os.getpid(),
+            "created_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "monotonic": time.monotonic(),
+            "start_time": process.start_time(os.getpid()),
+            "name": self.name,
+            "port": self.port,
+        }
+        text = json.dumps(payload).encode() + b"\n"
+        try:
+            if os.pwrite(fd, text, 0) != len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(fd, len(text))
+        except OSError as error:
+            why = f"{error.strerror}: make room, or choose another --run-dir"
+            raise ConfigError(f"lock file {self.path}: {why}") from error
+
+    def _payload(self) -> dict[str, Any]:
+        try:
+            fd = self._run_dir.open_file(self._file, os.O_RDONLY)
+        except (OSError, RunDirError):
+            return {}
+        with os.fdopen(fd, "rb") as file:
+            try:
+                payload = json.loads(file.read(65536))
+            except ValueError:
+                return {}
+        return payload if isinstance(payload, dict) else {}
+
+    def _taken(self, timeout: float) -> GatewayLockError:
+        holder = self.holder()
+        if holder is None:
+            detail = f"{self.path} is locked, by a process that does not say who it is"
+            return GatewayLockError(None, timeout, detail)
+        return GatewayLockError(holder.pid, timeout, str(holder))
+
+    def _close_copies(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+        held, self._guard = self._guard, None
+        if held is not None:
+            held.close()
+
+
+def _flock(fd: int, *, block: bool) -> bool:
+    # Imported here: it costs 50 ms (130 where redis is installed), which only a holder has to pay.
+    import portalocker
+
+    flags = portalocker.LockFlags.EXCLUSIVE
+    try:
+        portalocker.lock(fd, flags if block else flags | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.AlreadyLocked:
+        return False
+    except portalocker.LockException as error:
+        raise GatewayLockError(None, 0.0, f"cannot lock: {error}") from error
+    return True
+
+
+def _flock_until(fd: int, deadline: Deadline) -> bool:
+    """Lock *fd* or, late, close it.
+
+    A blocking ``flock`` wakes within 0.1 ms of the holder's end, where a polling one takes 50 to 200,
+    but it cannot be called off.  So a thread waits in it; one that we gave up on closes its
+    descriptor when it gets the lock at last.
+    """
+    if _flock(fd, block=False):
+        return True
+    waiter = _Waiter(fd)
+    if not deadline.passed():
+        threading.Thread(target=waiter.wait, name="gatewaylock-lock-wait", daemon=True).start()
+        waiter.woken.wait(deadline.timeout())
+    else:
+        waiter.ended = True
+    return waiter.take()
+
+
+class _Waiter:
+    """A blocking flock that can be abandoned: whoever comes second, thread or taker, closes."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.woken = threading.Event()
+        self.ended = self._got = self._abandoned = False
+        self._decided = threading.Lock()
+
+    def wait(self) -> None:
+        got = False
+        try:
+            got = _flock(self.fd, block=True)
+        except GatewayLockError as error:
+            log.warning("%s", error)
+        with self._decided:
+            self.ended, self._got = True, got
+            if self._abandoned:
+                os.close(self.fd)
+        self.woken.set()
+
+    def take(self) -> bool:
+        with self._decided:
+            if not self._got:
+                self._abandoned = True
+                if self.ended:
+                    os.close(self.fd)
+            return self._got
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _for_people(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,99 @@
+"""Ends the process when the deadline does, whatever hangs.
+
+Three lines, one behind the other:
+
+    threading.Timer       says because of whom, then ``os._exit(code)``; needs the GIL
+    a reporting thread    does the saying, so that a log pipe nobody reads holds only itself
+    faulthandler          a C thread, needs no GIL: stacks to stderr and ``_exit(1)``
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from ..core.deadline import Deadline
+from .host import Host
+
+log = logging.getLogger("gatewaylock.watchdog")
+
+#: how long the report may take, and how far the second line stands behind the first (seconds)
+REPORT, BEHIND = 0.1, 0.2
+
+
+class Watchdog:
+    """One alarm clock.  ``names`` tells the unfinished work when it goes off."""
+
+    def __init__(self, host: Host, names: Callable[[], Sequence[str]]) -> None:
+        self._host = host
+        self._names = names
+        self._timer: threading.Timer | None = None
+        self._stderr: int | None = None
+        self._lock = threading.Lock()
+
+    def arm(self, deadline: Deadline, code: int) -> None:
+        """End the process with *code* at *deadline*; replaces what was armed before."""
+        with self._lock:
+            self._cancel()
+            self._timer = threading.Timer(deadline.left(), self._fire, (code,))
+            self._timer.name = "gatewaylock-watchdog"
+            self._timer.daemon = True  # it must not keep alive a process that has ended in time
+            self._timer.start()
+            self._stderr = _never_blocking_stderr()
+            self._host.dump_later(deadline.left() + BEHIND, exit=True, file=self._stderr)
+
+    def disarm(self) -> None:
+        """Nothing happens at the deadline any more."""
+        with self._lock:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._host.cancel_dump()
+            self._timer = None
+        if self._stderr is not None:
+            os.close(self._stderr)
+            self._stderr = None
+
+    def _fire(self, code: int) -> None:
+        with self._lock:
+            if self._timer is not threading.current_thread():
+                return  # disarmed, or armed anew, while we woke
+        reporter = threading.Thread(target=self._report, name="gatewaylock-report", daemon=True)
+        try:
+            reporter.start()
+            reporter.join(REPORT)
+        finally:
+            self._host.exit_now(code)
+
+    def _report(self) -> None:
+        log.error("shutdown timed out; exiting without full cleanup")
+        for name in self._names():
+            log.error("unfinished: %s", name)
+        if self._stderr is not None:
+            faulthandler.dump_traceback(self._stderr, all_threads=True)
+        for handler in logging.getLogger().handlers:
+            handler.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def _never_blocking_stderr() -> int | None:
+    """A descriptor for stacks that nobody's full pipe can hold: stderr opened anew, non-blocking.
+
+    A new open file description, because O_NONBLOCK on stderr itself would change it for every
+    process that shares it.  A socket cannot be opened anew (journald); there a copy has to do.
+    """
+    try:
+        return os.open("/dev/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        pass
+    try:
+        return os.dup(2)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
