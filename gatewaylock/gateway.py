@@ -157,6 +157,11 @@ class Gateway:
         turns = Run(house, self._vitals, requests, birth)
         return turns.run(signals=install_signals, exits=install_signals if exits is None else exits)
 
+    def must_end(self, code: int) -> None:
+        """The process is about to end: if it has not within ``limits.shutdown``, it is made to, with *code*."""
+        if self._house:
+            self._house.watchdog.arm(Deadline.after(self.limits.shutdown), code)
+
     def listen(self, host: str, port: int) -> socket.socket:
         """A socket listening on *host*:*port*, the same one in each life.  Do not close it.
 

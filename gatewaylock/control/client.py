@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ..core.deadline import NEVER, Deadline
@@ -52,18 +50,19 @@ class Talk:
         return decode(line)
 
 
-@contextmanager
-def talk(path: str, name: str, deadline: Deadline = NEVER) -> Iterator[Talk]:
+def talk(path: str, name: str, deadline: Deadline = NEVER) -> Talk:
     """A conversation with the gateway that listens at *path*.  NotRunningError where none does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(deadline.timeout())
-        try:
-            about = os.lstat(path)
-            if not stat.S_ISSOCK(about.st_mode) or about.st_uid not in (os.geteuid(), 0):
-                raise ProtocolError(f"{path} is no socket of ours: move it out of the way")
-            connection.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise NotRunningError(name, os.path.dirname(path)) from None
-        except PermissionError as error:
-            raise ProtocolError(f"{path}: {error.strerror}: only the owner of a gateway and root may ask") from error
-        yield Talk(connection, deadline)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(deadline.timeout())
+    try:
+        about = os.lstat(path)
+        if not stat.S_ISSOCK(about.st_mode) or about.st_uid not in (os.geteuid(), 0):
+            raise ProtocolError(f"{path} is no socket of ours: move it out of the way")
+        connection.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        raise NotRunningError(name, os.path.dirname(path)) from None
+    except PermissionError as error:
+        connection.close()
+        raise ProtocolError(f"{path}: {error.strerror}: only the owner of a gateway and root may ask") from error
+    return Talk(connection, deadline)

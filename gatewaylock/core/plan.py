@@ -117,16 +117,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended, for whoever asked: where the gateway is now, and ``text`` for people."""
+    """How a request ended, for whoever asked: what was done at last, and ``text`` for people.
+
+    ``done`` is None when nothing was: a restart refused, a start that failed.
+    """
 
     text: str
+    done: Action | None
     phase: Phase
     life: int
     pid: int
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return {**asdict(self), "phase": self.phase.value}
+        return {**asdict(self), "phase": self.phase.value, "done": self.done and self.done.value}
 
 
 @dataclass(frozen=True)

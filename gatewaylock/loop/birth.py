@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.deadline import Deadline
 from ..core.errors import StartFailed
+from ..core.plan import Action
 from ..server import Server
 from ..work.permit import restart_iteration_hook
 from .house import House
@@ -66,7 +67,8 @@ class Birth:
         pid, where = house.pid, " ".join(house.listeners.addresses()) or "no socket"
         log.info("serving: name=%s pid=%d life=%d address=%s", house.options.name, pid, vitals.life, where)
         if vitals.life > 1:
-            house.announce(vitals.outcome(f"life {vitals.life} serves (pid {pid}){vitals.took()}", pid))
+            text = f"life {vitals.life} serves (pid {pid}){vitals.took()}"
+            house.announce(vitals.outcome(text, pid, Action.RESTART))
         vitals.accepted = None
 
     def _raised(self, error: BaseException, first: bool) -> None:
@@ -76,6 +78,7 @@ class Birth:
         elif first:
             self._vitals.step("broken")
             self._vitals.broken, self._vitals.code = True, 1
+            self._vitals.farewell = (f"gateway startup failed: {error}", None)
             raise error
         else:
             self._park(error)

@@ -91,7 +91,7 @@ class Requests:
             return self._stop_again(request, vitals.shutdown)
         vitals.stops = 1
         vitals.stop_requested.set()
-        vitals.reason = _why(request)
+        vitals.reason, vitals.farewell = _why(request), ("stopped", Action.STOP)
         deadline = min(Deadline.after(self._options.limits.stop), vitals.deadline)
         if vitals.shutdown:
             return self._overtake(request, vitals.shutdown, deadline)

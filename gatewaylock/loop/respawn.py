@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ..core.deadline import Deadline
-from ..core.plan import Mode, Phase
+from ..core.plan import Action, Mode, Phase
 from ..system import image
 from .house import House
 from .requests import Requests
@@ -28,7 +28,8 @@ class Respawn:
         match self._mode():
             case Mode.SUPERVISOR:
                 log.info("restart mode: full process restart (supervisor restart)")
-                self._leave(self._house.options.restart_exit_code)
+                text = "it has left for its supervisor to start it again"
+                self._leave(self._house.options.restart_exit_code, text, Action.RESTART)
             case Mode.EXEC:
                 self._exec()
             case Mode.IN_PROCESS:
@@ -63,7 +64,7 @@ class Respawn:
     def _again(self) -> None:
         if not self._vitals.clean:
             log.error("the server did not close cleanly and no fresh image can be had; exiting")
-            self._leave(1)
+            self._leave(1, "the server did not close cleanly and no fresh image could be had")
         elif self._have_lock():
             self._vitals.step("again")
             self._vitals.shutdown = None
@@ -74,10 +75,10 @@ class Respawn:
             self._house.ensure_lock()
         except Exception as error:
             log.error("failed to reacquire gateway lock for in-process restart: %s", error)
-            self._leave(1)
+            self._leave(1, f"failed to reacquire gateway lock: {error}")
             return False
         return True
 
-    def _leave(self, code: int) -> None:
-        self._vitals.code = code
+    def _leave(self, code: int, farewell: str, done: Action | None = None) -> None:
+        self._vitals.code, self._vitals.farewell = code, (farewell, done)
         self._vitals.step("leave")

@@ -68,7 +68,8 @@ class Run:
         work.lanes.close()
         work.lanes.abandon()
         work.lanes.shutdown()
-        self._house.leave(vitals.outcome("stopped" if vitals.code == 0 else "ended", self._house.pid))
+        text, done = vitals.farewell
+        self._house.leave(vitals.outcome(text, self._house.pid, done))
         if not (finished and exits):
             # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.
             self._house.watchdog.disarm()

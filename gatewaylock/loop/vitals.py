@@ -6,7 +6,7 @@ import threading
 import time
 
 from ..core.deadline import NEVER, Deadline
-from ..core.plan import Outcome, Phase, Request, step
+from ..core.plan import Action, Outcome, Phase, Request, step
 from ..server import Server
 from ..system.image import Handoff
 from .proving import Proving
@@ -40,6 +40,8 @@ class Vitals:
         #: the first start raised: the caller hears it
         self.broken = False
         self.code = 0
+        #: what those who wait hear when the gateway has ended
+        self.farewell: tuple[str, Action | None] = ("the gateway has ended", None)
 
     def step(self, event: str) -> None:
         """Leave the phase by this edge of the table."""
@@ -57,9 +59,9 @@ class Vitals:
         self.deadline, self.stops = NEVER, 0
         self.serving_since = time.monotonic() if server else None
 
-    def outcome(self, text: str, pid: int) -> Outcome:
+    def outcome(self, text: str, pid: int, done: Action | None = None) -> Outcome:
         """Where we are now, for whoever asked."""
-        return Outcome(text, self.phase, self.life, pid)
+        return Outcome(text, done, self.phase, self.life, pid)
 
     def took(self) -> str:
         """How long the restart took, for people."""

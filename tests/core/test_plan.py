@@ -43,4 +43,4 @@ def test_status_and_outcome_are_ready_for_json() -> None:
         proving=False,
     )  # fmt: skip
     assert json.loads(json.dumps(status.as_dict()))["ready"] is True
-    assert json.loads(json.dumps(Outcome("t", Phase.PARKED, 1, 2).as_dict()))["phase"] == "parked"
+    assert json.loads(json.dumps(Outcome("t", None, Phase.PARKED, 1, 2).as_dict()))["phase"] == "parked"

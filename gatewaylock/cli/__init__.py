@@ -1,0 +1,47 @@
+"""argv in, exit code out; one verb, one small function.
+
+    options   the table of options, and --help
+    run       run, check           talk   status, stop, restart
+    logs      how lines look on a terminal and in a file
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from ..core.errors import GatewayError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what *argv* (``sys.argv[1:]``) says; the exit code.  Nothing is raised but SystemExit."""
+    from .options import parse
+
+    try:
+        args = parse(sys.argv[1:] if argv is None else argv, os.environ)
+        code: int = args.verb(args)
+        sys.stdout.flush()
+        return code
+    except GatewayError as error:
+        complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone.  Python would say so once more at exit, and leave with 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        complain(f"{type(error).__name__}: {error}")
+        return 1
+
+
+def complain(text: str) -> None:
+    """One line on stderr: what, why, what to do.  A closed stderr is no error."""
+    try:
+        print(f"gateway: error: {text}", file=sys.stderr, flush=True)
+    except (OSError, ValueError, AttributeError):
+        pass

@@ -1,0 +1,192 @@
+"""The options, their environment variables and defaults, and what ``--help`` says."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.errors import ConfigError
+from ..core.limits import Limits
+from ..core.plan import Mode
+from ..system.inbox import RULES
+from ..version import VERSION
+from . import run, talk
+
+BIND = "127.0.0.1:18789"
+MODES = ["auto", *(mode.value for mode in Mode)]
+BUDGETS = {
+    "drain": "a restart waits this long for tasks and runs",
+    "shutdown": "a restart may take this long beyond that to close and hand over",
+    "stop": "a stop takes no longer than this, all in all",
+    "start": "the next life of a restart gets this long to start",
+    "preflight": "the next version gets this long to show that it loads",
+    "lock": "wait this long for the lock of another gateway",
+}
+SIGNALS = "\n".join(f"  {rule.signal:<8} {rule.action:<8} {rule.says}" for rule in RULES)
+RUN = f"""\
+Run a gateway until it is stopped: hold its name, serve, drain on stop and restart.
+MODULE:ATTR is a WSGI application; without it the built-in status page is served."""
+RUN_END = f"""\
+signals:
+{SIGNALS}
+  a second stop skips the rest of the drain, a third exits at once; a stop beats a restart
+
+exit codes:
+  0  stopped    1  failed to start, forced to exit in a restart, or the lock was lost    2  usage
+  78  another gateway holds the name, or the configuration is wrong: do not start again
+  130, 143  third stop signal (SIGINT, SIGTERM)
+
+examples:
+  gateway run                                    the status page on {BIND}
+  gateway run httpbin:app --bind 0.0.0.0:8000    a Flask application
+  gateway run bot:start --factory --name bot     your own start(gateway) function"""
+CHECK_END = """\
+exit codes: 0 it loads, 78 there is no such thing, 1 loading it raises
+
+example: gateway check httpbin:app"""
+STATUS_END = "exit codes: 0 it runs, 3 no gateway of this name runs\n\nexample: gateway status --json"
+STOP_END = """\
+A second `gateway stop` while the first waits skips the rest of the drain, a third ends it at once.
+
+exit codes: 0 stopped, 3 no gateway of this name runs, 1 it did not stop in --timeout
+
+example: gateway stop --name bot"""
+RESTART_END = """\
+The next version is loaded in a child process first: a broken one is refused and the old one serves on.
+
+exit codes: 0 the next life serves, 1 it does not (the reason is told), 3 no gateway of this name runs
+
+example: gateway restart --reason "new release" """
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
+    """The options; ``verb`` is the function to call with them.  SystemExit(2) for a wrong usage."""
+    parser = _parser(
+        argparse.ArgumentParser, prog="gateway", description="One gateway at a time, restarted without losing its work."
+    )
+    parser.add_argument("--version", action="version", version=f"gatewaylock {VERSION}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _run(verbs, environ)
+    _check(verbs)
+    _status(verbs, environ)
+    _stop(verbs, environ)
+    _restart(verbs, environ)
+    return parser.parse_args(argv)
+
+
+def _parser(make: Any, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = make(
+        *args, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs
+    )
+    return made
+
+
+def _run(verbs: Any, environ: Mapping[str, str]) -> None:
+    parser = _parser(
+        verbs.add_parser, "run", help="run a gateway until it is stopped", description=RUN, epilog=RUN_END
+    )
+    parser.set_defaults(verb=run.run)
+    parser.add_argument("target", nargs="?", metavar="MODULE:ATTR", help="what to serve")
+    parser.add_argument("--factory", action="store_true", help="ATTR is a function start(gateway)")
+    _whom(parser, environ)
+    binds = [_bind(text) for text in environ.get("GATEWAY_BIND", BIND).split(",")]
+    parser.add_argument(
+        "--bind", action="append", type=_bind_argument, metavar="HOST:PORT",
+        help=f"listen there, or on unix:PATH; repeatable ({BIND}; GATEWAY_BIND)",
+    )  # fmt: skip
+    parser.set_defaults(default_bind=binds)
+    parser.add_argument("--threads", type=int, default=16, metavar="N", help="answer N requests at once (16)")
+    parser.add_argument(
+        "--restart-mode", choices=MODES, default=environ.get("GATEWAY_RESTART_MODE", "auto"),
+        help="how the next life begins (auto: exec; GATEWAY_RESTART_MODE)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--restart-exit-code", type=int, default=0, metavar="N", help="what supervisor mode exits with (0)"
+    )
+    _budgets(parser)
+    parser.add_argument("--allow-sigusr1", action="store_true", help="a bare SIGUSR1 restarts, without a permit")
+    parser.add_argument("--no-escalate", action="store_true", help="ignore further stops during a shutdown")
+    parser.add_argument("--log-format", choices=["text", "json"], default="text", help="lines on stderr (text)")
+    levels = ["debug", "info", "warning", "error"]
+    parser.add_argument("--log-level", choices=levels, default="info", help="the least that is logged (info)")
+
+
+def _budgets(parser: argparse.ArgumentParser) -> None:
+    defaults = Limits()
+    for name, says in BUDGETS.items():
+        value = getattr(defaults, name)
+        parser.add_argument(
+            f"--{name}-timeout", type=float, default=value, metavar="S", help=f"{says} ({value:g} s)"
+        )
+
+
+def _check(verbs: Any) -> None:
+    text = "Load MODULE:ATTR as the next life of a gateway would, and say whether it can be served."
+    parser = _parser(verbs.add_parser, "check", help="see whether it loads", description=text, epilog=CHECK_END)
+    parser.set_defaults(verb=run.check)
+    parser.add_argument("target", metavar="MODULE:ATTR", help="what to load")
+    parser.add_argument("--factory", action="store_true", help="ATTR is a function start(gateway)")
+
+
+def _status(verbs: Any, environ: Mapping[str, str]) -> None:
+    text = "Tell what a running gateway is doing."
+    parser = _parser(verbs.add_parser, "status", help="what it is doing", description=text, epilog=STATUS_END)
+    parser.set_defaults(verb=talk.status)
+    _whom(parser, environ)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    _patience(parser, 10.0)
+
+
+def _stop(verbs: Any, environ: Mapping[str, str]) -> None:
+    text = "Stop a running gateway, and wait until it has stopped: drain, close, exit 0."
+    parser = _parser(verbs.add_parser, "stop", help="drain, close, exit", description=text, epilog=STOP_END)
+    parser.set_defaults(verb=talk.stop)
+    _whom(parser, environ)
+    parser.add_argument("--reason", default="", help="told in the log and in the status")
+    _patience(parser, None)
+
+
+def _restart(verbs: Any, environ: Mapping[str, str]) -> None:
+    text = "Restart a running gateway, and wait until its next life serves."
+    parser = _parser(
+        verbs.add_parser, "restart", help="drain, close, come back", description=text, epilog=RESTART_END
+    )
+    parser.set_defaults(verb=talk.restart)
+    _whom(parser, environ)
+    parser.add_argument("--reason", default="", help="told in the log and in the status")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the next life")
+    parser.add_argument("--mode", choices=MODES[1:], help="another restart mode, this once")
+    parser.add_argument("--force", action="store_true", help="do not load the next version in a child first")
+    _patience(parser, None)
+
+
+def _whom(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    name = environ.get("GATEWAY_NAME", "gateway")
+    parser.add_argument("--name", default=name, help="the name of the gateway (gateway; GATEWAY_NAME)")
+    where = "/run/gatewaylock for root, else ~/.local/state/gatewaylock; GATEWAY_RUN_DIR"
+    parser.add_argument("--run-dir", metavar="DIR", help=f"where lock and control socket live ({where})")
+
+
+def _patience(parser: argparse.ArgumentParser, default: float | None) -> None:
+    shown = "no limit" if default is None else f"{default:g} s"
+    parser.add_argument("--timeout", type=float, default=default, metavar="S", help=f"wait no longer ({shown})")
+
+
+def _bind(text: str) -> tuple[str, int]:
+    """("unix:PATH", -1) or (host, port).  ConfigError."""
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return text, -1
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"bind address {text!r}: HOST:PORT, [HOST]:PORT or unix:PATH is needed, ports up to 65535")
+    return host, int(port)
+
+
+def _bind_argument(text: str) -> tuple[str, int]:
+    try:
+        return _bind(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,87 @@
+"""``gateway run`` and ``gateway check``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from ..core.errors import ConfigError
+from ..core.limits import Limits
+
+if TYPE_CHECKING:
+    from ..gateway import Gateway
+    from ..server import Server
+
+
+def check(args: argparse.Namespace) -> int:
+    """Load the target."""
+    from ..serve.target import load
+
+    load(args.target, factory=args.factory)
+    print(f"{args.target} loads")
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a gateway; its exit code."""
+    from ..gateway import Gateway
+    from . import logs
+
+    logs.setup(args.log_format, args.log_level)
+    if not 1 <= args.threads <= 10_000:
+        raise ConfigError(f"--threads {args.threads}: use 1 to 10000")
+    if not 0 <= args.restart_exit_code <= 255:
+        raise ConfigError(f"--restart-exit-code {args.restart_exit_code}: use 0 to 255")
+    binds = args.bind or args.default_bind
+    gateway = Gateway(
+        args.name,
+        port=next((port for _, port in binds if port > 0), None),
+        limits=_limits(args),
+        restart_mode=args.restart_mode,
+        run_dir=args.run_dir,
+        restart_exit_code=args.restart_exit_code,
+        allow_sigusr1=args.allow_sigusr1,
+        escalate=not args.no_escalate,
+        preflight=lambda: _load(args),
+    )
+    try:
+        return gateway.run(lambda gateway: _start(gateway, args, binds))
+    except BaseException:
+        gateway.must_end(1)  # whatever a start that failed has left running
+        raise
+
+
+def _limits(args: argparse.Namespace) -> Limits:
+    return Limits(
+        drain=args.drain_timeout,
+        shutdown=args.shutdown_timeout,
+        stop=args.stop_timeout,
+        start=args.start_timeout,
+        preflight=args.preflight_timeout,
+        lock=args.lock_timeout,
+    )
+
+
+def _load(args: argparse.Namespace) -> object:
+    from ..serve.target import load
+
+    return load(args.target, factory=args.factory) if args.target else None
+
+
+def _start(gateway: Gateway, args: argparse.Namespace, binds: list[tuple[str, int]]) -> Server:
+    """One life.  The target is imported here, behind the signal handlers: a long import can be stopped."""
+    from ..serve import load, serve, status_app
+
+    if args.target and args.factory:
+        server: Server = load(args.target, factory=True)(gateway)
+        return server
+    app = load(args.target) if args.target else status_app(gateway)
+    return serve(gateway, app, [_listen(gateway, *bind) for bind in binds], threads=args.threads)
+
+
+def _listen(gateway: Gateway, host: str, port: int) -> socket.socket:
+    if port < 0:
+        return gateway.listen_unix(os.path.abspath(host.removeprefix("unix:")))
+    return gateway.listen(host, port)

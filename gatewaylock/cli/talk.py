@@ -1,0 +1,113 @@
+"""``gateway status``, ``stop`` and ``restart``: ask a running gateway."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from ..control.client import GoneError, Talk, talk
+from ..core.deadline import NEVER, Deadline
+from ..core.errors import GatewayError
+from ..system.rundir import RunDir, check_name, default_run_dir
+
+UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def status(args: argparse.Namespace) -> int:
+    """What it is doing, for people or as JSON."""
+    _, answer = _ask(args, "status")
+    facts = answer["status"]
+    print(json.dumps(facts) if args.json else "\n".join(_describe(facts)))
+    return 0
+
+
+def stop(args: argparse.Namespace) -> int:
+    """Stop it and wait for the end."""
+    try:
+        last = _ask_and_wait(args, "stop", reason=args.reason)
+    except GoneError:
+        print("it has ended, without saying goodbye: see its log")
+        return 0
+    print(last["text"])
+    return 0 if last["done"] == "stop" else 1
+
+
+def restart(args: argparse.Namespace) -> int:
+    """Restart it and wait until the next life serves."""
+    facts = {"reason": args.reason, "mode": args.mode, "force": args.force}
+    if args.no_wait:
+        _, answer = _ask(args, "restart", **facts)
+        print(answer["text"])
+        return 0
+    try:
+        last = _ask_and_wait(args, "restart", **facts)
+    except GoneError:
+        raise GatewayError("the gateway has ended in its restart: see its log") from None
+    if last["done"] != "restart":
+        raise GatewayError(_printable(last["text"]))
+    print(last["text"])
+    return 0
+
+
+def _ask_and_wait(args: argparse.Namespace, verb: str, **facts: Any) -> dict[str, Any]:
+    """The last line: how it ended."""
+    try:
+        talking, answer = _ask(args, verb, wait=True, **facts)
+        print(_printable(answer["text"]), file=sys.stderr, flush=True)
+        return talking.line()
+    except KeyboardInterrupt:
+        print(f"\nno longer waiting; the {verb} goes on: see gateway status", file=sys.stderr)
+        raise
+    except TimeoutError:
+        raise GatewayError(f"the {verb} is still under way after {args.timeout:g} s: see gateway status") from None
+
+
+def _ask(args: argparse.Namespace, verb: str, **facts: Any) -> tuple[Talk, dict[str, Any]]:
+    """The conversation and the first answer.  GatewayError when that is a no."""
+    path = RunDir(os.path.abspath(args.run_dir or default_run_dir(os.environ))).socket_path(check_name(args.name))
+    deadline = NEVER if args.timeout is None else Deadline.after(max(0.001, args.timeout))
+    talking = talk(path, args.name, deadline)
+    try:
+        answer = talking.ask(verb, **facts)
+    except GoneError:
+        # The image changed between our question and its answer: it was not heard, so ask the next one.
+        talking = talk(path, args.name, deadline)
+        answer = talking.ask(verb, **facts)
+    if not answer.get("ok"):
+        raise GatewayError(_printable(str(answer.get("text"))))
+    return talking, answer
+
+
+def _describe(facts: dict[str, Any]) -> list[str]:
+    lines = [f'gateway "{facts["name"]}" is {facts["phase"]}{_why(facts)}']
+    life = facts["life_uptime"]
+    serving = "" if life is None else f" for {_span(life)}"
+    lines.append(f"  pid {facts['pid']}, life {facts['life']}{serving}, up for {_span(facts['uptime'])}")
+    lines.append(f"  listening on {', '.join(facts['addresses']) or 'nothing'}")
+    work = f"{facts['tasks_active']} running, {facts['tasks_queued']} waiting, {len(facts['runs'])} run(s)"
+    lines.append(f"  tasks: {work}")
+    busiest = sorted(facts["lanes"].items(), key=lambda item: -item[1])[:5]
+    lines += [f"    lane {lane}: {size}" for lane, size in busiest]
+    lines.append(f"  restart mode {facts['restart_mode']}" + (", checking the next version" if facts["proving"] else ""))
+    return [_printable(line) for line in lines]
+
+
+def _why(facts: dict[str, Any]) -> str:
+    left = facts["time_left"]
+    until = "" if left is None else f"; {_span(left)} left"
+    return (f": {facts['reason']}" if facts["reason"] else "") + until
+
+
+def _span(seconds: float) -> str:
+    for size, unit in UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _printable(text: str) -> str:
+    """Nothing in a reason or a lane's name may steer the terminal; lines stay lines."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

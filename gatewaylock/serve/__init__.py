@@ -1,0 +1,50 @@
+"""HTTP for a gateway: a threaded WSGI server that can be closed without losing a request.
+
+    from gatewaylock.serve import load, serve
+
+    def start(gateway):
+        return serve(gateway, load("httpbin:app"), [gateway.listen("127.0.0.1", 18789)])
+
+    target    MODULE:ATTR -> application          page     the built-in page and health checks
+    server    serve, close                        poller   the thread that owns the sockets
+    door      a listening socket                  channel  a connection       workers  threads for answers
+    library   the one room that knows waitress    words    the log
+
+``load`` and ``status_app`` need no library; ``serve`` needs the extra ``gatewaylock[serve]``.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import ConfigError
+from .page import status_app
+from .target import load
+
+if TYPE_CHECKING:
+    from .server import HasDeadline, WSGIServer
+
+__all__ = ["load", "serve", "status_app"]
+
+
+def serve(
+    gateway: HasDeadline,
+    app: Callable[..., Any],
+    listeners: Sequence[socket.socket],
+    *,
+    threads: int = 16,
+    linger: float = 0.5,
+) -> WSGIServer:
+    """``server.serve``, imported when needed: the library costs 25 ms that only a server has to pay.
+
+    ConfigError when it is not installed.
+    """
+    try:
+        from . import server
+    except ModuleNotFoundError as error:
+        if error.name != "waitress":
+            raise
+        raise ConfigError("serving needs waitress: pip install 'gatewaylock[serve]'") from error
+    return server.serve(gateway, app, listeners, threads=threads, linger=linger)
