@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -138,3 +138,13 @@ def gateway(*args: str | Path, limit: float = LIMIT, **env: str) -> subprocess.C
     return subprocess.run(
         gateway_argv(*args), capture_output=True, text=True, timeout=limit, env=environment(**env)
     )
+
+
+def eventually(claim: Callable[[], object], limit: float = LIMIT) -> bool:
+    """Whether *claim* becomes true within *limit* seconds; only for what nobody can be told of."""
+    until, never = time.monotonic() + limit, threading.Event()
+    while not claim():
+        if time.monotonic() > until:
+            return False
+        never.wait(0.01)
+    return True

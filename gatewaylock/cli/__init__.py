@@ -19,10 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Do what *argv* (``sys.argv[1:]``) says; the exit code.  Nothing is raised but SystemExit."""
     from .options import parse
 
+    plug()
     try:
         args = parse(sys.argv[1:] if argv is None else argv, os.environ)
         code: int = args.verb(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except GatewayError as error:
         complain(str(error))
@@ -37,6 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         complain(f"{type(error).__name__}: {error}")
         return 1
+
+
+def plug() -> None:
+    """Open what is closed of descriptors 0 to 2, or a lock or a listener would become our stdout."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def complain(text: str) -> None:

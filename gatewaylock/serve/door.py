@@ -30,6 +30,7 @@ class Door(BaseWSGIServer):
         copy = listener.dup()
         self._unix = copy.family == getattr(socket, "AF_UNIX", None)
         self._pulling = threading.Lock()
+        self._sweep: int | None = None  # set when leaving: how many we still accept, at most
         self._open = True
         self.pulled = False  #: the poller is being woken; it resets this before it looks
         self.paused: Deadline | None = None  #: out of descriptors; accepting goes on then
@@ -43,12 +44,11 @@ class Door(BaseWSGIServer):
         self.accepting = True
 
     def leave(self, sweep: bool) -> None:
-        """Accept no more; with *sweep*, after what the kernel has queued up to now."""
+        """Accept no more; with *sweep*, as soon as the kernel's queue was seen empty once."""
+        self._sweep = socket.SOMAXCONN if sweep else 0  # no more than can wait there: clients may be many
+        self.accepting = sweep
         if sweep:
-            for _ in range(socket.SOMAXCONN):
-                if not self._accept_one():
-                    break
-        self.accepting = False
+            self.handle_accept()
 
     def readable(self) -> bool:
         """Whether to wait for a connection."""
@@ -57,7 +57,11 @@ class Door(BaseWSGIServer):
     def handle_accept(self) -> None:
         """Take what waits, BATCH at most."""
         for _ in range(BATCH):
-            if not self._accept_one():
+            accepted = self._accept_one()
+            if self._sweep is not None:
+                self._sweep -= 1
+                self.accepting = self._sweep > 0 and (accepted or self.paused is not None)
+            if not accepted or not self.accepting:
                 break
 
     def forget(self) -> None:

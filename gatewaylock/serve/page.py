@@ -40,7 +40,7 @@ dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabu
 table{width:100%;border-collapse:collapse}
 th,td{text-align:left;padding:.35rem 0;border-top:1px solid var(--line);overflow-wrap:anywhere}
 th{border:0;color:var(--dim);font-weight:400}
-td:last-child,th:last-child{text-align:right;font-variant-numeric:tabular-nums;padding-left:1rem}
+td+td,th+th{text-align:right;font-variant-numeric:tabular-nums;padding-left:1rem}
 p{margin:0;color:var(--dim)}
 footer{color:var(--dim);font-size:.875rem}a{color:inherit}
 """

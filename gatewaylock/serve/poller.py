@@ -25,6 +25,7 @@ class Poller:
         self._adj, self._linger, self._on_gone = adj, linger, on_gone
         self._sweep = False
         self._shut = False  # the doors are
+        self._next = 0.0  # seconds until the next look at a connection is due, while leaving
         self._thread = threading.Thread(target=self._run, name="gateway-http-poller", daemon=True)
 
     def start(self, doors: list[Door]) -> None:
@@ -70,23 +71,23 @@ class Poller:
             self._shut = True
             for door in self._doors:
                 door.leave(self._sweep)
-        now = time.monotonic()
+        now, self._next = time.monotonic(), math.inf
         for channel in self.channels():
-            self._look(channel, now)
-        return bool(self._adj.farewells or self.channels())
+            self._next = min(self._next, self._look(channel, now))
+        return bool(self._adj.farewells or self.channels() or any(door.accepting for door in self._doors))
 
-    def _look(self, channel: Channel, now: float) -> None:
-        """Close *channel* if nothing has been asked on it for *linger*, or its client does nothing."""
+    def _look(self, channel: Channel, now: float) -> float:
+        """Close *channel* if nothing has been asked on it for *linger*, or its client does nothing.
+
+        Returns the seconds until the next look at it is due.
+        """
         turn = channel.turn()
         if turn != channel.seen:
             channel.seen, channel.since = turn, now
-        elif now - channel.since >= self._limit(channel):
+        limit = {Waits.NOBODY: self._linger, Waits.CLIENT: STALL, Waits.WORKER: math.inf}[turn[0]]
+        if now - channel.since >= limit:
             channel.retire(now) if turn[0] is Waits.NOBODY else channel.give_up()
-
-    def _limit(self, channel: Channel) -> float:
-        """How long *channel* may stay as it is, in seconds, while we are leaving."""
-        whose = channel.seen[0] if channel.seen else Waits.NOBODY
-        return {Waits.NOBODY: self._linger, Waits.CLIENT: STALL, Waits.WORKER: math.inf}[whose]
+        return channel.since + limit - now
 
     def _patience(self) -> float | None:
         """Seconds until time brings something; None when only a client or a worker can."""
@@ -95,13 +96,9 @@ class Poller:
                 farewell.close()
         waits = [farewell.until.left() for farewell in self._adj.farewells.copy()]
         waits += [door.paused.left() for door in self._doors if door.paused is not None]
-        if self._adj.leaving:
-            now = time.monotonic()
-            waits += [max(0.0, each.since + self._limit(each) - now) for each in self.channels()]
-        else:
-            waits.append(TURN)
+        waits.append(self._next if self._adj.leaving else TURN)
         # poll() counts whole milliseconds and rounds down: without one more it would spin for the last.
-        wait = min(waits, default=math.inf)
+        wait = max(0.0, min(waits))
         return None if wait == math.inf else wait + 0.001
 
     def _end(self) -> None:

@@ -110,7 +110,7 @@ class WSGIServer:
             log.debug("closing: %s", plain(reason))
             self._poller.leave(sweep=restart_expected_ms is None, linger=left / 2)
         if not self._wait():
-            self._poller.cut(GRACE)
+            self._poller.cut(max(GRACE, min(RESERVE, self._gateway.deadline.left()) / 2))
         stuck = self._workers.close(Deadline.after(GRACE))
         if stuck and first:
             log.warning("still inside the application: %s", ", ".join(stuck))

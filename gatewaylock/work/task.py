@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .names import plain, quoted
 
 if TYPE_CHECKING:
-    from .lanes import Lane
+    from .queues import Lane
 
 log = logging.getLogger("gatewaylock.lanes")
 
@@ -33,24 +33,24 @@ class Task(Future[Any]):
         kwargs: dict[str, Any],
         warn_after: float,
         on_wait: OnWait | None,
+        forget: Callable[[Task], None],
     ) -> None:
         super().__init__()
         self._work: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = (fn, args, kwargs)
-        self._warn_after, self._on_wait = warn_after, on_wait
+        self._warn_after, self._on_wait, self._forget = warn_after, on_wait, forget
         self._since = time.monotonic()
         #: when it began, in seconds of time.monotonic(); inf before
         self.began = math.inf
-        # Given by Lanes, which knows them only later:
+        # Known once it is queued:
         self.lane: Lane
         #: how many tasks of its lane, running ones included, were ahead of it when it was submitted
         self.ahead = 0
-        self.forget: Callable[[Task], None]
 
     def cancel(self) -> bool:
         """Cancel it if it has not begun; its lane forgets it at once."""
         cancelled = super().cancel()
         if cancelled:
-            self.forget(self)
+            self._forget(self)
         return cancelled
 
     def begin(self) -> bool:
