@@ -10,18 +10,21 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from ..core.deadline import NEVER, Deadline
-from ..core.plan import Outcome, Request, Status, Verdict
-from .protocol import LINE, Asked, ProtocolError, encode, read_request
+from ..core.plan import Action, Outcome, Request, Status, Verdict
+from .crowd import PATIENCE, Client, Crowd
+from .protocol import Asked, ProtocolError, encode, read_request
 
 log = logging.getLogger("gatewaylock.control")
 
-CLIENTS = 32  # connections that are being read or decided about
-PATIENCE = 5.0  # seconds for a client to say what it wants
+UNDECIDED = 32  # restarts that wait for the loop's word; a stop is heard beside any number of them
+WAITING = 256  # clients that wait for the outcome
 PAUSE = 0.5  # seconds without accept() when there are no descriptors left
 SEND = 1.0  # seconds for a client to take an answer
+JOIN = 5.0  # seconds for our thread to end
 
 
 class Desk(Protocol):
@@ -36,26 +39,21 @@ class Desk(Protocol):
         ...
 
 
-class _Client:
-    """A connection whose request line is not complete yet."""
-
-    def __init__(self, connection: socket.socket, who: str) -> None:
-        self.connection, self.who = connection, who
-        self.said = bytearray()
-        self.until = Deadline.after(PATIENCE)
-
-
 class ControlServer:
-    """Answers on *listener*, which is not ours to close: it outlives the life and the image."""
+    """Answers on *listener*, which is not ours to close: it outlives the life and the image.
 
-    def __init__(self, listener: socket.socket, desk: Desk) -> None:
+    *patience*: seconds that a client may take to say what it wants.
+    """
+
+    def __init__(self, listener: socket.socket, desk: Desk, *, patience: float = PATIENCE) -> None:
         self._listener, self._desk = listener, desk
-        self._clients: dict[int, _Client] = {}
+        self._crowd = Crowd(patience)
         self._waiting: list[socket.socket] = []
         self._undecided: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
+        self._accepting = False
         self._pause: Deadline | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="gatewaylock-control", daemon=True)
@@ -63,7 +61,6 @@ class ControlServer:
     def start(self) -> None:
         """Begin to answer."""
         self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread.start()
 
@@ -71,12 +68,11 @@ class ControlServer:
         """Stop answering; who still waits sees the connection end."""
         self._closing = True
         self._wake.send(b"x")
-        self._thread.join(PATIENCE)
+        self._thread.join(JOIN)
         with self._lock:
-            left = [client.connection for client in self._clients.values()]
+            left = [client.connection for client in self._crowd]
             left += [*self._waiting, *self._undecided]
             self._waiting, self._undecided = [], set()
-        self._clients.clear()
         for connection in left:
             connection.close()
         self._selector.close()
@@ -113,20 +109,26 @@ class ControlServer:
 
     def _serve(self) -> None:
         while not self._closing:
-            until = min([client.until for client in self._clients.values()] + [self._pause or NEVER])
+            self._open_or_shut()
+            until = min(self._crowd.next_deadline(), self._pause or NEVER)
             for key, _ in self._selector.select(until.timeout()):
                 if key.fileobj is self._listener:
                     self._accept()
-                elif key.fd in self._clients:
-                    self._read(self._clients[key.fd])
-            self._look_at_the_clock()
+                elif key.data in self._crowd:
+                    self._hear(key.data)
+            for client in self._crowd.overdue():
+                self._refuse(client, "nothing was asked in time")
 
-    def _look_at_the_clock(self) -> None:
-        for client in [client for client in self._clients.values() if client.until.passed()]:
-            self._refuse(client, f"nothing was asked within {PATIENCE:g} s")
+    def _open_or_shut(self) -> None:
+        """Accept only where there is room: who waits outside, in the kernel's queue, waits for a moment."""
         if self._pause and self._pause.passed():
             self._pause = None
+        wanted = self._pause is None and not self._crowd.full()
+        if wanted and not self._accepting:
             self._selector.register(self._listener, selectors.EVENT_READ)
+        elif self._accepting and not wanted:
+            self._selector.unregister(self._listener)
+        self._accepting = wanted
 
     def _accept(self) -> None:
         try:
@@ -136,66 +138,70 @@ class ControlServer:
         except OSError as error:
             log.warning("no control connections for %g s: %s", PAUSE, error)
             self._pause = Deadline.after(PAUSE)
-            self._selector.unregister(self._listener)
             return
         connection.settimeout(SEND)
         uid, who = _peer(connection)
-        client = _Client(connection, who)
-        self._clients[connection.fileno()] = client
-        self._selector.register(connection, selectors.EVENT_READ)
+        client = Client(connection, who)
+        self._crowd.add(client)
+        self._selector.register(connection, selectors.EVENT_READ, client)
         if uid not in (os.geteuid(), 0):
             log.warning("control connection of %s refused", who)
             self._refuse(client, "only the owner of this gateway and root may ask")
-        elif len(self._clients) + len(self._undecided) > CLIENTS:
-            self._refuse(client, "too many clients at once; try again")
 
-    def _read(self, client: _Client) -> None:
+    def _hear(self, client: Client) -> None:
+        """One client; whatever is wrong with it, the next one is served (G7)."""
         try:
-            chunk = client.connection.recv(LINE)
-        except OSError:
-            chunk = b""
-        client.said += chunk
-        line, newline, _ = bytes(client.said).partition(b"\n")
-        if newline:
-            self._asked(client, line)
-        elif len(client.said) >= LINE:
-            self._refuse(client, f"a line has at most {LINE} bytes")
-        elif not chunk:
-            self._forget(client).close()
-
-    def _asked(self, client: _Client, line: bytes) -> None:
-        try:
-            asked = read_request(line, client.who)
+            line = client.read()
+            if line is not None:
+                self._asked(client, line)
+            elif client.gone:
+                self._forget(client).close()
         except ProtocolError as error:
             self._refuse(client, str(error))
-            return
-        connection = self._forget(client)
+        except Exception:
+            log.exception("a control request failed")
+            if client in self._crowd:
+                self._refuse(client, "this request failed; the gateway's log says why")
+
+    def _asked(self, client: Client, line: bytes) -> None:
+        asked = read_request(line, client.who)
         if asked.request is None:
-            _say(connection, {"ok": True, "text": "", "status": self._desk.status().as_dict()})
-            connection.close()
+            self._answer(client, {"ok": True, "text": "", "status": self._desk.status().as_dict()})
             return
+        restart = asked.request.action is Action.RESTART
         with self._lock:
+            if restart and len(self._undecided) >= UNDECIDED:
+                raise ProtocolError("too many restarts are being asked for; try again")
+            connection = self._forget(client)
             self._undecided.add(connection)
         self._desk.post(asked.request, lambda verdict: self._decided(connection, asked, verdict))
 
     def _decided(self, connection: socket.socket, asked: Asked, verdict: Verdict) -> None:
-        """On the thread of the loop, before it does anything else: so no outcome comes too early to be heard."""
-        heard = _say(connection, {"ok": verdict.ok, "text": verdict.text})
+        """On the loop's thread, before it does anything else: no outcome comes too early to be heard."""
+        status = self._desk.status()  # what the client needs to tell the next life from this one
+        now = {"life": status.life, "restart_mode": status.restart_mode}
+        heard = _say(connection, {"ok": verdict.ok, "text": verdict.text, **now})
         with self._lock:
+            known = connection in self._undecided  # not after close()
             self._undecided.discard(connection)
-            if heard and verdict.ok and asked.wait:
+            if known and heard and verdict.ok and asked.wait and len(self._waiting) < WAITING:
                 self._waiting.append(connection)
                 return
         connection.close()
 
-    def _refuse(self, client: _Client, why: str) -> None:
+    def _refuse(self, client: Client, why: str) -> None:
+        self._answer(client, {"ok": False, "text": why})
+
+    def _answer(self, client: Client, fields: Mapping[str, Any]) -> None:
+        """The only and last line for *client*."""
         connection = self._forget(client)
-        _say(connection, {"ok": False, "text": why})
+        _say(connection, fields)
         connection.close()
 
-    def _forget(self, client: _Client) -> socket.socket:
-        self._selector.unregister(client.connection)
-        del self._clients[client.connection.fileno()]
+    def _forget(self, client: Client) -> socket.socket:
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(client.connection)
+        self._crowd.remove(client)
         return client.connection
 
 

@@ -227,7 +227,7 @@ def test_the_concurrency_of_an_idle_lane_is_remembered(lanes: Lanes) -> None:
 
 
 def test_lowering_the_concurrency_binds_tasks_that_have_not_begun() -> None:
-    lanes, order = Lanes(threads=1), []
+    lanes, order = Lanes(threads=1), list[int]()
     lanes.set_concurrency("main", 4)
     with blocked(lanes, "other"):
         for n in range(6):
@@ -359,7 +359,7 @@ def test_live_names_what_is_unfinished_longest_running_first_and_at_most_twenty(
     def handle_message() -> None: ...
 
     with blocked(lanes, 'chat "7"\n'):
-        for n in range(30):
+        for _ in range(30):
             lanes.submit(handle_message, lane='chat "7"\n')
         names = lanes.live()
         assert len(names) == 21 and names[-1] == "and 11 more"
@@ -386,7 +386,7 @@ def test_closed_lanes_refuse_and_go_on_with_what_they_accepted(lanes: Lanes) -> 
     with blocked(lanes):
         queued = lanes.submit(int)
         lanes.close()
-        with pytest.raises(GatewayDrainingError, match="Gateway is draining for restart; new tasks are not acc"):
+        with pytest.raises(GatewayDrainingError, match="draining for restart; new tasks are not accepted"):
             lanes.submit(int)
         assert lanes.total() == 2
     assert queued.result(LONG) == 0
@@ -457,6 +457,21 @@ def test_a_stuck_task_of_the_old_life_takes_neither_lane_nor_thread_nor_count_of
     lanes.shutdown()
 
 
+def test_the_thread_of_an_old_task_ends_with_it_though_there_is_new_work() -> None:
+    lanes, gate = Lanes(threads=1), Gate()
+    old_thread = lanes.submit(lambda: (gate(), threading.current_thread())[1])
+    gate.entered()
+    lanes.reset()
+    with blocked(lanes):
+        waiting = lanes.submit(threading.current_thread, lane="other")
+        gate.opened.set()
+        old_thread.result(LONG).join(LONG)
+        assert not old_thread.result(0).is_alive() and not waiting.done()
+    waiting.result(LONG)
+    quiet(lanes)
+    lanes.shutdown()
+
+
 def test_the_end_of_an_old_task_changes_nothing_while_its_lane_is_busy_again(lanes: Lanes) -> None:
     old, new = Gate(), Gate()
     stuck = lanes.submit(old)
@@ -504,6 +519,19 @@ def test_abandoned_work_fails_at_once_whether_it_runs_waits_or_is_of_an_old_life
     lanes.shutdown()
 
 
+def test_what_an_abandoned_task_still_gives_back_is_dropped_in_silence(
+    lanes: Lanes, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = set(workers())
+    with blocked(lanes) as returns:
+        threads = set(workers()) - before
+        lanes.abandon()
+    for thread in threads:
+        thread.join(LONG)
+    assert len(threads) == 1
+    assert isinstance(returns.exception(0), WorkLostError) and not caplog.records
+
+
 def test_abandoning_ten_thousand_lanes_takes_no_time() -> None:
     lanes = Lanes(threads=1)
     with blocked(lanes):
@@ -546,10 +574,9 @@ def test_an_idle_thread_ends_by_itself_and_the_next_task_gets_a_new_one(
     monkeypatch.setattr(crew, "IDLE", 0.01)
     lanes = Lanes(threads=2)
     for _ in range(3):
-        names: list[threading.Thread] = []
-        lanes.submit(lambda: names.append(threading.current_thread())).result(LONG)
-        names[0].join(LONG)
-        assert not names[0].is_alive() and lanes._crew._size == 0
+        thread = lanes.submit(threading.current_thread).result(LONG)
+        thread.join(LONG)
+        assert not thread.is_alive() and lanes._crew._size == 0
     lanes.shutdown()
 
 

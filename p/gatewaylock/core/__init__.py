@@ -1,0 +1,1 @@
+"""What we talk about: values.  No threads, no operating system, nothing of ours below."""

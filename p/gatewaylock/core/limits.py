@@ -1,0 +1,48 @@
+"""Every budget in one frozen value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from .errors import ConfigError
+
+WEEK = 7 * 86400.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long each thing may take, in seconds.  ConfigError for a value outside its range.
+
+    A restart is over, one way or the other, ``drain + shutdown`` after it was accepted, and the
+    next start gets ``start``.  A stop is over after ``stop``.
+    """
+
+    #: a restart waits this long for tasks and runs
+    drain: float = 90.0
+    #: a restart gets this long beyond ``drain`` to close the server and hand over
+    shutdown: float = 5.0
+    #: a stop takes no longer than this, all in all
+    stop: float = 5.0
+    #: the first life may take for ever to start, a later one this long
+    start: float = 60.0
+    #: the next version gets this long to prove that it loads
+    preflight: float = 60.0
+    #: a start waits this long for the lock of another gateway
+    lock: float = 5.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            seconds = getattr(self, field.name)
+            least = 0.0 if field.name in ("drain", "lock") else 0.001
+            if not (isinstance(seconds, (int, float)) and math.isfinite(seconds)):
+                raise ConfigError(f"limit {field.name}: {seconds!r} is not a number of seconds")
+            if not least <= seconds <= WEEK:
+                raise ConfigError(
+                    f"limit {field.name}: {seconds:g} s is outside {least:g} s .. {WEEK:.0f} s (a week)"
+                )
+
+    @property
+    def stop_reserve(self) -> float:
+        """What a stop keeps back from its work so that the server can still be closed."""
+        return min(5.0, max(1.0, 0.2 * self.stop), self.stop / 2)

@@ -1,0 +1,163 @@
+"""What one stage hands to the next, and the life of a gateway as a table.
+
+    STARTING    --ready-->    SERVING
+    STARTING    --broken-->   EXITED
+    STARTING    --failed-->   PARKED
+    STARTING    --stop-->     DRAINING
+    SERVING     --stop-->     DRAINING
+    SERVING     --restart-->  DRAINING
+    DRAINING    --drained-->  CLOSING
+    DRAINING    --overdue-->  EXITED
+    CLOSING     --stopped-->  EXITED
+    CLOSING     --closed-->   RESPAWNING
+    CLOSING     --overdue-->  EXITED
+    RESPAWNING  --leave-->    EXITED
+    RESPAWNING  --again-->    STARTING
+    RESPAWNING  --stop-->     EXITED
+    PARKED      --stop-->     EXITED
+    PARKED      --restart-->  RESPAWNING
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+
+class Phase(Enum):
+    """Where a gateway is in its life."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    CLOSING = "closing"
+    RESPAWNING = "respawning"
+    PARKED = "parked"  # a later start failed: alive, not serving, lock free, waiting to be told
+    EXITED = "exited"
+
+
+P = Phase
+TABLE: dict[tuple[Phase, str], Phase] = {
+    (P.STARTING, "ready"): P.SERVING,
+    (P.STARTING, "broken"): P.EXITED,  # the first start of all: let it crash
+    (P.STARTING, "failed"): P.PARKED,  # a later one: stay, so that it can be fixed
+    (P.STARTING, "stop"): P.DRAINING,  # start() may have submitted work
+    (P.SERVING, "stop"): P.DRAINING,
+    (P.SERVING, "restart"): P.DRAINING,
+    (P.DRAINING, "drained"): P.CLOSING,
+    (P.DRAINING, "overdue"): P.EXITED,
+    (P.CLOSING, "stopped"): P.EXITED,
+    (P.CLOSING, "closed"): P.RESPAWNING,
+    (P.CLOSING, "overdue"): P.EXITED,
+    (P.RESPAWNING, "leave"): P.EXITED,
+    (P.RESPAWNING, "again"): P.STARTING,
+    (P.RESPAWNING, "stop"): P.EXITED,
+    (P.PARKED, "stop"): P.EXITED,
+    (P.PARKED, "restart"): P.RESPAWNING,
+}
+
+
+def step(phase: Phase, event: str) -> Phase:
+    """The phase after *event*.  LookupError where the table has no such edge: a bug of ours."""
+    return TABLE[phase, event]
+
+
+class Action(Enum):
+    """What is asked of a gateway."""
+
+    STOP = "stop"
+    RESTART = "restart"
+
+
+class Mode(Enum):
+    """How the next life begins."""
+
+    EXEC = "exec"  # same pid, fresh image
+    SUPERVISOR = "supervisor"  # exit, whoever watches us starts us again
+    IN_PROCESS = "in-process"  # same image
+
+
+@dataclass(frozen=True)
+class Request:
+    """A stop or a restart, and why; made once, where it was asked for.
+
+    ``cause`` is who asked ("SIGTERM", "gateway stop", ...), ``reason`` what they said.
+    ``mode`` overrides the gateway's own restart mode; ``force`` skips the proof of the new version.
+    """
+
+    action: Action
+    cause: str
+    reason: str = ""
+    mode: Mode | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class DrainReport:
+    """What the drain saw.  ``left`` names the work that outlived it."""
+
+    tasks: int
+    runs: int
+    left: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Nothing was left."""
+        return not self.left
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the loop says to a request at once: taken or not, and why."""
+
+    ok: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a request ended, for whoever asked: what was done at last, and ``text`` for people.
+
+    ``done`` is None when nothing was: a restart refused, a start that failed.
+    """
+
+    text: str
+    done: Action | None
+    phase: Phase
+    life: int
+    pid: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**asdict(self), "phase": self.phase.value, "done": self.done and self.done.value}
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a gateway is doing at one moment.  Ages and times left are in seconds."""
+
+    name: str
+    pid: int
+    phase: Phase
+    life: int
+    uptime: float  #: since the first life began, across every restart
+    life_uptime: float | None  #: since this life began to serve; None while it does not
+    addresses: tuple[str, ...]
+    tasks_active: int
+    tasks_queued: int
+    lanes: dict[str, int]  #: lane -> tasks in it, for lanes with any (the busiest 100)
+    runs: tuple[str, ...]
+    restart_mode: str
+    reason: str  #: why it is leaving, or why it is parked; empty while it serves
+    time_left: float | None  #: to the deadline of the stop or restart under way
+    proving: bool  #: the next version is being checked
+
+    @property
+    def ready(self) -> bool:
+        """Whether new work is accepted."""
+        return self.phase is Phase.SERVING
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON: what ``gateway status --json`` prints."""
+        return {**asdict(self), "phase": self.phase.value, "ready": self.ready}

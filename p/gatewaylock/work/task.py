@@ -1,0 +1,110 @@
+"""One task: a Future that knows its work, its lane and how long it waited."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from typing import TYPE_CHECKING, Any
+
+from .names import plain, quoted
+
+if TYPE_CHECKING:
+    from .queues import Lane
+
+log = logging.getLogger("gatewaylock.lanes")
+
+OnWait = Callable[[float, int], object]
+
+
+class Task(Future[Any]):
+    """What ``Lanes.submit`` gives back.  For its caller it is a Future and nothing else.
+
+    One object and not two: a Future and a work item that point at each other are a cycle, which
+    only the garbage collector can free.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        warn_after: float,
+        on_wait: OnWait | None,
+        forget: Callable[[Task], None],
+    ) -> None:
+        super().__init__()
+        self._work: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = (fn, args, kwargs)
+        self._warn_after, self._on_wait, self._forget = warn_after, on_wait, forget
+        self._since = time.monotonic()
+        #: when it began, in seconds of time.monotonic(); inf before
+        self.began = math.inf
+        # Known once it is queued:
+        self.lane: Lane
+        #: how many tasks of its lane, running ones included, were ahead of it when it was submitted
+        self.ahead = 0
+
+    def cancel(self) -> bool:
+        """Cancel it if it has not begun; its lane forgets it at once."""
+        cancelled = super().cancel()
+        if cancelled:
+            self._forget(self)
+        return cancelled
+
+    def begin(self) -> bool:
+        """False when it was cancelled.  From then on it cannot be."""
+        self.began = time.monotonic()
+        try:
+            return self.set_running_or_notify_cancel()
+        except RuntimeError:
+            return False  # its caller settled it, which is no caller's business; concurrent.futures logs it
+
+    def run(self) -> None:
+        """Do the work and settle the future.  Never raises, whatever the work or a callback does."""
+        assert self._work is not None
+        if self.began - self._since > self._warn_after:
+            self._say_late(self.began - self._since)
+        fn, args, kwargs = self._work
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:  # SystemExit too: it ends the task, not our thread
+            self._settle(self.set_exception, error)
+        else:
+            self._settle(self.set_result, result)
+        finally:
+            self._work = None
+            del self  # an exception refers to this frame: no cycle with the future that holds it
+
+    def fail(self, error: BaseException) -> None:
+        """Settle with *error*; nothing happens where it is settled already."""
+        self._settle(self.set_exception, error)
+
+    def _settle(self, how: Callable[[Any], None], outcome: object) -> None:
+        try:
+            how(outcome)
+        except InvalidStateError:
+            pass  # settled before, by abandon(): its caller has been told
+        except BaseException:  # from a callback of the future; concurrent.futures logs all but these
+            log.exception("a callback of %s raised", self.name())
+
+    def name(self) -> str:
+        """For logs: ``task "chat-7" handle_message, running 3.2 s``."""
+        work, queued = self._work, math.isinf(self.began)
+        what = f"task {quoted(self.lane.name)}" + (f" {plain(work[0])}" if work else "")
+        since = self._since if queued else self.began
+        return f"{what}, {'queued' if queued else 'running'} {time.monotonic() - since:.1f} s"
+
+    def _say_late(self, waited: float) -> None:
+        log.warning(
+            "lane wait exceeded: lane=%s waitedMs=%d queueAhead=%d",
+            quoted(self.lane.name),
+            waited * 1000,
+            self.ahead,
+        )
+        if self._on_wait is not None:
+            try:
+                self._on_wait(waited, self.ahead)
+            except BaseException:
+                log.exception("on_wait of %s raised", self.name())
