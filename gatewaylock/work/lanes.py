@@ -236,7 +236,8 @@ class Lanes:
             elif done in queues.running:
                 queues.ended(done)
             else:
-                return self._stray_ended(worker, done)
+                self._stray_ended(worker, done)
+                return None
             task = queues.begin()
             if task is None:
                 self._crew.rest(worker)

@@ -359,7 +359,7 @@ def test_live_names_what_is_unfinished_longest_running_first_and_at_most_twenty(
     def handle_message() -> None: ...
 
     with blocked(lanes, 'chat "7"\n'):
-        for n in range(30):
+        for _ in range(30):
             lanes.submit(handle_message, lane='chat "7"\n')
         names = lanes.live()
         assert len(names) == 21 and names[-1] == "and 11 more"
@@ -386,7 +386,7 @@ def test_closed_lanes_refuse_and_go_on_with_what_they_accepted(lanes: Lanes) -> 
     with blocked(lanes):
         queued = lanes.submit(int)
         lanes.close()
-        with pytest.raises(GatewayDrainingError, match="Gateway is draining for restart; new tasks are not acc"):
+        with pytest.raises(GatewayDrainingError, match="draining for restart; new tasks are not accepted"):
             lanes.submit(int)
         assert lanes.total() == 2
     assert queued.result(LONG) == 0
@@ -546,10 +546,9 @@ def test_an_idle_thread_ends_by_itself_and_the_next_task_gets_a_new_one(
     monkeypatch.setattr(crew, "IDLE", 0.01)
     lanes = Lanes(threads=2)
     for _ in range(3):
-        names: list[threading.Thread] = []
-        lanes.submit(lambda: names.append(threading.current_thread())).result(LONG)
-        names[0].join(LONG)
-        assert not names[0].is_alive() and lanes._crew._size == 0
+        thread = lanes.submit(threading.current_thread).result(LONG)
+        thread.join(LONG)
+        assert not thread.is_alive() and lanes._crew._size == 0
     lanes.shutdown()
 
 

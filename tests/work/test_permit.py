@@ -58,7 +58,9 @@ def test_a_permit_is_used_once_and_two_are_used_twice(restarts: Restarts) -> Non
     assert [restarts.consume() for _ in range(3)] == [True, True, False]
 
 
-@pytest.mark.parametrize(("delay", "age", "good"), [(0, 4.9, True), (0, 5.1, False), (10, 14.9, True), (-9, 4.9, True)])
+@pytest.mark.parametrize(
+    ("delay", "age", "good"), [(0, 4.9, True), (0, 5.1, False), (10, 14.9, True), (-9, 4.9, True)]
+)
 def test_a_permit_lasts_five_seconds_and_the_delay_it_was_given_for(
     restarts: Restarts, delay: float, age: float, good: bool
 ) -> None:
@@ -85,9 +87,11 @@ def test_many_threads_use_each_permit_once(restarts: Restarts) -> None:
     for _ in range(100):
         restarts.authorize()
     used: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda: used.extend([restarts.consume() for _ in range(50)])) for _ in range(8)
-    ]
+
+    def consume() -> None:
+        used.extend([restarts.consume() for _ in range(50)])
+
+    threads = [threading.Thread(target=consume) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

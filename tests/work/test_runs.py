@@ -110,19 +110,21 @@ def test_waiting_ends_when_the_registry_is_empty() -> None:
     assert answers == [True]
 
 
-def test_waiting_for_one_run_ends_when_it_ends_or_is_replaced() -> None:
-    runs = Runs()
+@pytest.mark.parametrize("replaced", [False, True])
+def test_waiting_for_one_run_ends_when_it_ends_or_is_replaced(replaced: bool) -> None:
+    runs, answers = Runs(), list[bool]()
     assert runs.wait_for("nobody", None) is True
-    for over in (lambda: run.end(), lambda: runs.register("a", abort=nothing)):
-        run = runs.register("a", abort=nothing)
-        answers: list[bool] = []
-        waiter = threading.Thread(target=lambda a=answers: a.append(runs.wait_for("a", LONG)))  # type: ignore[misc]
-        waiter.start()
-        while not runs._changed._waiters:  # type: ignore[attr-defined]  # until it waits
-            time.sleep(0)
-        over()
-        waiter.join(LONG)
-        assert answers == [True]
+    run = runs.register("a", abort=nothing)
+    waiter = threading.Thread(target=lambda: answers.append(runs.wait_for("a", LONG)))
+    waiter.start()
+    while not runs._changed._waiters:  # type: ignore[attr-defined]  # until it waits
+        time.sleep(0)
+    if replaced:
+        runs.register("a", abort=nothing)
+    else:
+        run.end()
+    waiter.join(LONG)
+    assert answers == [True]
 
 
 def test_live_names_at_most_twenty_runs() -> None:
