@@ -24,7 +24,7 @@ BELOW: dict[str, set[str]] = {
     "loop": {"core", "server", "system", "work", "control"},
     "gateway": {"core", "server", "system", "work", "control", "loop"},
     "__init__": {"core", "server", "system", "work", "gateway", "version"},
-    "serve": {"core", "gateway", "server"},
+    "serve": {"core", "system", "gateway", "server"},
     "cli": {"core", "server", "system", "control", "gateway", "serve", "version", "__init__"},
     "__main__": {"cli"},
 }
