@@ -97,7 +97,9 @@ def main(rounds: int) -> None:
             print("out of time")
             return
         pool, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
-        print(f"{submitters:10} {count:7} {threads:7} | {pool:9.0f} {ours:9.0f}          | {ours / pool:6.2f}")
+        print(
+            f"{submitters:10} {count:7} {threads:7} | {pool:9.0f} {ours:9.0f}          | {ours / pool:6.2f}"
+        )
 
 
 if __name__ == "__main__":

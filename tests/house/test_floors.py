@@ -71,7 +71,9 @@ def test_the_core_needs_the_standard_library_and_portalocker_alone(room: Path) -
 
 def test_no_import_cycles() -> None:
     graph: dict[str, set[str]] = {}
-    names = {".".join(("gatewaylock", *room.relative_to(PACKAGE).with_suffix("").parts)): room for room in ROOMS}
+    names = {
+        ".".join(("gatewaylock", *room.relative_to(PACKAGE).with_suffix("").parts)): room for room in ROOMS
+    }
     for name, room in names.items():
         graph[name] = {
             target

@@ -46,7 +46,10 @@ def test_the_first_example_is_a_whole_program_that_works_and_stops(run_dir: Path
         name = {"GATEWAY_NAME": "mybot", "GATEWAY_RUN_DIR": str(run_dir)}
         for verb in ("restart", "stop"):
             done = subprocess.run(
-                [sys.executable, "-m", "gatewaylock", verb], env=environment(**name), capture_output=True, timeout=30
+                [sys.executable, "-m", "gatewaylock", verb],
+                env=environment(**name),
+                capture_output=True,
+                timeout=30,
             )
             assert done.returncode == 0, done.stderr
         assert said.ends() == 0
@@ -86,14 +89,18 @@ def test_the_shell_block_works_from_top_to_bottom(run_dir: Path, tmp_path: Path)
         assert said.ends() == 0
 
 
-def test_the_first_command_sets_up_and_runs_on_a_machine_with_python_alone(run_dir: Path, tmp_path: Path) -> None:
+def test_the_first_command_sets_up_and_runs_on_a_machine_with_python_alone(
+    run_dir: Path, tmp_path: Path
+) -> None:
     command = blocks("")[0]
     clone = tmp_path / "clone"
     kept_out = shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, clone, ignore=kept_out)
     home = {"HOME": str(tmp_path / "home"), "PYTHONPATH": "", "XDG_STATE_HOME": ""}
     (tmp_path / "home").mkdir()
-    with started("sh", "-c", command, cwd=clone, GATEWAY_RUN_DIR=str(run_dir), GATEWAY_BIND="127.0.0.1:0", **home) as said:
+    with started(
+        "sh", "-c", command, cwd=clone, GATEWAY_RUN_DIR=str(run_dir), GATEWAY_BIND="127.0.0.1:0", **home
+    ) as said:
         said.hears("serving: ", 240)
         assert (clone / ".venv/bin/gateway").exists()
 

@@ -13,7 +13,9 @@ PATHS = ("/", "/fast", "/slow")
 
 @pytest.mark.parametrize("mode", ["exec", "in-process"])
 def test_20_restarts_under_load_lose_no_request(run_dir: Path, mode: str) -> None:
-    words = gateway_argv("run", "echo_app:app", "--run-dir", run_dir, "--bind", "127.0.0.1:0", "--restart-mode", mode)
+    words = gateway_argv(
+        "run", "echo_app:app", "--run-dir", run_dir, "--bind", "127.0.0.1:0", "--restart-mode", mode
+    )
     with started(*words, cwd=PROGRAMS) as said:
         port = int(said.hears(r"address=127.0.0.1:(\d+)")[1])
         with Hammer(("127.0.0.1", port), fresh=4, kept=4, paths=PATHS) as clients:
