@@ -20,30 +20,61 @@ Where things are.  A folder is a floor; a room imports only from its own floor a
     core/           what we talk about:  errors  deadline  limits  plan
 """
 
-from .core.deadline import NEVER, Deadline
-from .core.errors import (
-    AddressTakenError,
-    ConfigError,
-    GatewayDrainingError,
-    GatewayError,
-    GatewayLockError,
-    LaneClearedError,
-    NotRunningError,
-    RestartFailed,
-    RunDirError,
-    StartFailed,
-    TargetError,
-    WorkLostError,
-)
-from .core.limits import Limits
-from .core.plan import Phase, Status
-from .gateway import Gateway, run_gateway_loop
-from .server import Server
-from .system.lock import GatewayLock
-from .work.permit import restart_iteration_hook
+from __future__ import annotations
 
-from .version import VERSION as __version__
+from importlib import import_module
+from typing import TYPE_CHECKING
 
+from .version import VERSION as __version__  # noqa: F401
+
+if TYPE_CHECKING:
+    from .core.deadline import NEVER, Deadline
+    from .core.errors import (
+        AddressTakenError,
+        ConfigError,
+        GatewayDrainingError,
+        GatewayError,
+        GatewayLockError,
+        LaneClearedError,
+        NotRunningError,
+        RestartFailed,
+        RunDirError,
+        StartFailed,
+        TargetError,
+        WorkLostError,
+    )
+    from .core.limits import Limits
+    from .core.plan import Phase, Status
+    from .gateway import Gateway, run_gateway_loop
+    from .server import Server
+    from .system.lock import GatewayLock
+    from .work.permit import restart_iteration_hook
+
+#: Where each name lives.  A room is opened when somebody asks for a name in it: ``gateway status`` and
+#: whoever wants an error class alone need not wait 50 ms for the loop.
+ROOMS = {
+    "core.deadline": ("NEVER", "Deadline"),
+    "core.errors": (
+        "AddressTakenError",
+        "ConfigError",
+        "GatewayDrainingError",
+        "GatewayError",
+        "GatewayLockError",
+        "LaneClearedError",
+        "NotRunningError",
+        "RestartFailed",
+        "RunDirError",
+        "StartFailed",
+        "TargetError",
+        "WorkLostError",
+    ),
+    "core.limits": ("Limits",),
+    "core.plan": ("Phase", "Status"),
+    "gateway": ("Gateway", "run_gateway_loop"),
+    "server": ("Server",),
+    "system.lock": ("GatewayLock",),
+    "work.permit": ("restart_iteration_hook",),
+}
 __all__ = [
     "NEVER",
     "AddressTakenError",
@@ -68,3 +99,16 @@ __all__ = [
     "restart_iteration_hook",
     "run_gateway_loop",
 ]
+
+
+def __getattr__(name: str) -> object:
+    for room, names in ROOMS.items():
+        if name in names:
+            found: object = getattr(import_module(f".{room}", __name__), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,8 +1,8 @@
 """argv in, exit code out; one verb, one small function.
 
-    options   the table of options, and --help
-    run       run, check           talk   status, stop, restart
-    logs      how lines look on a terminal and in a file
+options   the table of options, and --help
+run       run, check           talk   status, stop, restart
+logs      how lines look on a terminal and in a file
 """
 
 from __future__ import annotations

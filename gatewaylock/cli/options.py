@@ -24,7 +24,7 @@ BUDGETS = {
     "lock": "wait this long for the lock of another gateway",
 }
 SIGNALS = "\n".join(f"  {rule.signal:<8} {rule.action:<8} {rule.says}" for rule in RULES)
-RUN = f"""\
+RUN = """\
 Run a gateway until it is stopped: hold its name, serve, drain on stop and restart.
 MODULE:ATTR is a WSGI application; without it the built-in status page is served."""
 RUN_END = f"""\
@@ -63,7 +63,9 @@ example: gateway restart --reason "new release" """
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
     """The options; ``verb`` is the function to call with them.  SystemExit(2) for a wrong usage."""
     parser = _parser(
-        argparse.ArgumentParser, prog="gateway", description="One gateway at a time, restarted without losing its work."
+        argparse.ArgumentParser,
+        prog="gateway",
+        description="One gateway at a time, restarted without losing its work.",
     )
     parser.add_argument("--version", action="version", version=f"gatewaylock {VERSION}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -105,9 +107,13 @@ def _run(verbs: Any, environ: Mapping[str, str]) -> None:
         "--restart-exit-code", type=int, default=0, metavar="N", help="what supervisor mode exits with (0)"
     )
     _budgets(parser)
-    parser.add_argument("--allow-sigusr1", action="store_true", help="a bare SIGUSR1 restarts, without a permit")
+    parser.add_argument(
+        "--allow-sigusr1", action="store_true", help="a bare SIGUSR1 restarts, without a permit"
+    )
     parser.add_argument("--no-escalate", action="store_true", help="ignore further stops during a shutdown")
-    parser.add_argument("--log-format", choices=["text", "json"], default="text", help="lines on stderr (text)")
+    parser.add_argument(
+        "--log-format", choices=["text", "json"], default="text", help="lines on stderr (text)"
+    )
     levels = ["debug", "info", "warning", "error"]
     parser.add_argument("--log-level", choices=levels, default="info", help="the least that is logged (info)")
 
@@ -123,7 +129,9 @@ def _budgets(parser: argparse.ArgumentParser) -> None:
 
 def _check(verbs: Any) -> None:
     text = "Load MODULE:ATTR as the next life of a gateway would, and say whether it can be served."
-    parser = _parser(verbs.add_parser, "check", help="see whether it loads", description=text, epilog=CHECK_END)
+    parser = _parser(
+        verbs.add_parser, "check", help="see whether it loads", description=text, epilog=CHECK_END
+    )
     parser.set_defaults(verb=run.check)
     parser.add_argument("target", metavar="MODULE:ATTR", help="what to load")
     parser.add_argument("--factory", action="store_true", help="ATTR is a function start(gateway)")
@@ -170,7 +178,9 @@ def _whom(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
 
 def _patience(parser: argparse.ArgumentParser, default: float | None) -> None:
     shown = "no limit" if default is None else f"{default:g} s"
-    parser.add_argument("--timeout", type=float, default=default, metavar="S", help=f"wait no longer ({shown})")
+    parser.add_argument(
+        "--timeout", type=float, default=default, metavar="S", help=f"wait no longer ({shown})"
+    )
 
 
 def _bind(text: str) -> tuple[str, int]:
@@ -181,7 +191,9 @@ def _bind(text: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"bind address {text!r}: HOST:PORT, [HOST]:PORT or unix:PATH is needed, ports up to 65535")
+        raise ConfigError(
+            f"bind address {text!r}: HOST:PORT, [HOST]:PORT or unix:PATH is needed, ports up to 65535"
+        )
     return host, int(port)
 
 

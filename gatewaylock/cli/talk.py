@@ -62,12 +62,16 @@ def _ask_and_wait(args: argparse.Namespace, verb: str, **facts: Any) -> dict[str
         print(f"\nno longer waiting; the {verb} goes on: see gateway status", file=sys.stderr)
         raise
     except TimeoutError:
-        raise GatewayError(f"the {verb} is still under way after {args.timeout:g} s: see gateway status") from None
+        raise GatewayError(
+            f"the {verb} is still under way after {args.timeout:g} s: see gateway status"
+        ) from None
 
 
 def _ask(args: argparse.Namespace, verb: str, **facts: Any) -> tuple[Talk, dict[str, Any]]:
     """The conversation and the first answer.  GatewayError when that is a no."""
-    path = RunDir(os.path.abspath(args.run_dir or default_run_dir(os.environ))).socket_path(check_name(args.name))
+    path = RunDir(os.path.abspath(args.run_dir or default_run_dir(os.environ))).socket_path(
+        check_name(args.name)
+    )
     deadline = NEVER if args.timeout is None else Deadline.after(max(0.001, args.timeout))
     talking = talk(path, args.name, deadline)
     try:
@@ -91,7 +95,10 @@ def _describe(facts: dict[str, Any]) -> list[str]:
     lines.append(f"  tasks: {work}")
     busiest = sorted(facts["lanes"].items(), key=lambda item: -item[1])[:5]
     lines += [f"    lane {lane}: {size}" for lane, size in busiest]
-    lines.append(f"  restart mode {facts['restart_mode']}" + (", checking the next version" if facts["proving"] else ""))
+    lines.append(
+        f"  restart mode {facts['restart_mode']}"
+        + (", checking the next version" if facts["proving"] else "")
+    )
     return [_printable(line) for line in lines]
 
 

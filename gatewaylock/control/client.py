@@ -64,5 +64,7 @@ def talk(path: str, name: str, deadline: Deadline = NEVER) -> Talk:
         raise NotRunningError(name, os.path.dirname(path)) from None
     except PermissionError as error:
         connection.close()
-        raise ProtocolError(f"{path}: {error.strerror}: only the owner of a gateway and root may ask") from error
+        raise ProtocolError(
+            f"{path}: {error.strerror}: only the owner of a gateway and root may ask"
+        ) from error
     return Talk(connection, deadline)

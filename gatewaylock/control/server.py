@@ -178,9 +178,7 @@ class ControlServer:
 
     def _decided(self, connection: socket.socket, asked: Asked, verdict: Verdict) -> None:
         """On the loop's thread, before it does anything else: no outcome comes too early to be heard."""
-        status = self._desk.status()  # what the client needs to tell the next life from this one
-        now = {"life": status.life, "restart_mode": status.restart_mode}
-        heard = _say(connection, {"ok": verdict.ok, "text": verdict.text, **now})
+        heard = _say(connection, {"ok": verdict.ok, "text": verdict.text})
         with self._lock:
             known = connection in self._undecided  # not after close()
             self._undecided.discard(connection)

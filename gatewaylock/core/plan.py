@@ -1,21 +1,21 @@
 """What one stage hands to the next, and the life of a gateway as a table.
 
-    STARTING    --ready-->    SERVING
-    STARTING    --broken-->   EXITED
-    STARTING    --failed-->   PARKED
-    STARTING    --stop-->     DRAINING
-    SERVING     --stop-->     DRAINING
-    SERVING     --restart-->  DRAINING
-    DRAINING    --drained-->  CLOSING
-    DRAINING    --overdue-->  EXITED
-    CLOSING     --stopped-->  EXITED
-    CLOSING     --closed-->   RESPAWNING
-    CLOSING     --overdue-->  EXITED
-    RESPAWNING  --leave-->    EXITED
-    RESPAWNING  --again-->    STARTING
-    RESPAWNING  --stop-->     EXITED
-    PARKED      --stop-->     EXITED
-    PARKED      --restart-->  RESPAWNING
+STARTING    --ready-->    SERVING
+STARTING    --broken-->   EXITED
+STARTING    --failed-->   PARKED
+STARTING    --stop-->     DRAINING
+SERVING     --stop-->     DRAINING
+SERVING     --restart-->  DRAINING
+DRAINING    --drained-->  CLOSING
+DRAINING    --overdue-->  EXITED
+CLOSING     --stopped-->  EXITED
+CLOSING     --closed-->   RESPAWNING
+CLOSING     --overdue-->  EXITED
+RESPAWNING  --leave-->    EXITED
+RESPAWNING  --again-->    STARTING
+RESPAWNING  --stop-->     EXITED
+PARKED      --stop-->     EXITED
+PARKED      --restart-->  RESPAWNING
 """
 
 from __future__ import annotations

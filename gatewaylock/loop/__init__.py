@@ -1,12 +1,12 @@
 """One life after another: the floor that knows both wings.
 
-    parts      how a gateway was asked to behave, and its work
-    vitals     where it is: phase, life, deadline, what is under way
-    house      what it holds of the operating system: lock, doors, inbox, watchdog
-    birth      a life begins: start() under a watch, serving or parked
-    requests   what the inbox says: stop, restart, escalation
-    proving    the next version is tried in a child
-    shutdown   a life ends: drain, close, on a thread of its own
-    respawn    how the next life begins
-    run        the turns from phase to phase, and the way out
+parts      how a gateway was asked to behave, and its work
+vitals     where it is: phase, life, deadline, what is under way
+house      what it holds of the operating system: lock, doors, inbox, watchdog
+birth      a life begins: start() under a watch, serving or parked
+requests   what the inbox says: stop, restart, escalation
+proving    the next version is tried in a child
+shutdown   a life ends: drain, close, on a thread of its own
+respawn    how the next life begins
+run        the turns from phase to phase, and the way out
 """

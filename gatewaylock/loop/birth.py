@@ -40,7 +40,9 @@ class Birth:
             with StartWatch(self._house.inbox, self._stopped):
                 server = self._start()
             if not isinstance(server, Server):
-                raise StartFailed(f"start() returned {server!r}, which has no close(): see gatewaylock.Server")
+                raise StartFailed(
+                    f"start() returned {server!r}, which has no close(): see gatewaylock.Server"
+                )
         except BaseException as error:
             self._raised(error, first)
         else:
@@ -95,7 +97,9 @@ class Birth:
         house.work.restarts.settled()
         text = "gateway startup failed: %s. Process will stay alive; fix the issue and restart."
         log.error(text, error, exc_info=error)
-        house.announce(vitals.outcome(f"{vitals.reason}; it stays alive: fix the issue and restart", house.pid))
+        house.announce(
+            vitals.outcome(f"{vitals.reason}; it stays alive: fix the issue and restart", house.pid)
+        )
         vitals.accepted = None
 
     def _stopped(self, count: int, number: int) -> None:

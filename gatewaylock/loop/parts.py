@@ -46,7 +46,9 @@ class Work:
     drain: Drain
 
     @classmethod
-    def make(cls, threads: int, emit: Callable[[str, Mapping[str, object] | None], None], allow: bool) -> Work:
+    def make(
+        cls, threads: int, emit: Callable[[str, Mapping[str, object] | None], None], allow: bool
+    ) -> Work:
         """A fresh set that shares its Condition."""
         changed = threading.Condition(threading.Lock())
         lanes, runs = Lanes(threads=threads, changed=changed), Runs(changed)

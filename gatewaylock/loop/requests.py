@@ -1,9 +1,9 @@
 """What the inbox says, and what comes of it.  Stop beats restart, and stops escalate.
 
-    asked for            while serving    while restarting       while stopping
-    stop                 drain, close     becomes the stop       2nd: no more drain; 3rd: exit now
-    restart (a signal)   needs a permit   ignored, permit kept   ignored, permit kept
-    restart (a person)   drain, close     joins it               refused
+asked for            while serving    while restarting       while stopping
+stop                 drain, close     becomes the stop       2nd: no more drain; 3rd: exit now
+restart (a signal)   needs a permit   ignored, permit kept   ignored, permit kept
+restart (a person)   drain, close     joins it               refused
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ class Requests:
         vitals.accepted = None
         state = "still serves" if vitals.phase is Phase.SERVING else "stays parked"
         log.error("restart refused, this gateway %s: the next version %s", state, proved.fault)
-        self._house.announce(vitals.outcome(f"restart refused: the next version {proved.fault}", self._house.pid))
+        self._house.announce(
+            vitals.outcome(f"restart refused: the next version {proved.fault}", self._house.pid)
+        )
 
     def _restart_now(self, request: Request) -> None:
         limits = self._options.limits

@@ -17,7 +17,6 @@ Linux only; elsewhere the lock file stands alone.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import select
 import socket
@@ -33,12 +32,16 @@ def address_of(path: str) -> bytes:
     The mount namespace is part of it because two containers on one network may both have a
     ``/run/gatewaylock`` that have nothing to do with each other.
     """
+    import hashlib  # OpenSSL: 3 ms that only a holder has to pay
+
     try:
         mounts = os.readlink("/proc/self/ns/mnt")
     except OSError:
         mounts = ""
     key = f"{os.geteuid()}\n{mounts}\n{os.path.realpath(path)}"
-    return b"\0gatewaylock-" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:40].encode()
+    return (
+        b"\0gatewaylock-" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:40].encode()
+    )
 
 
 def take(path: str) -> socket.socket | None:

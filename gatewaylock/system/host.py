@@ -5,12 +5,20 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
-import subprocess
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
+
+
+def _popen(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+    import subprocess  # 10 ms that only a restart has to pay
+
+    return subprocess.Popen(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class Host:
     #: Replaces the image; returns only by raising OSError.
     execve: Callable[..., Any] = os.execve
     #: Starts a child process (the proof of the next version).
-    popen: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
+    popen: Callable[..., subprocess.Popen[bytes]] = _popen
     killpg: Callable[[int, int], None] = os.killpg
     #: Ends the process at once: no ``finally``, no ``atexit``.  Watchdog and third stop only.
     exit_now: Callable[[int], Any] = os._exit

@@ -7,15 +7,17 @@ import logging
 import os
 import selectors
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..core.deadline import Deadline
 from .host import Host
 from .inbox import signal_numbers
+
+if TYPE_CHECKING:
+    import subprocess
 
 HANDOFF = "GATEWAYLOCK_HANDOFF"
 PREFLIGHT = "GATEWAYLOCK_PREFLIGHT"
@@ -182,13 +184,15 @@ class Proof:
             self._end(self._child)
 
     def _start(self, write: int) -> subprocess.Popen[bytes]:
+        from subprocess import DEVNULL, PIPE
+
         self._child = self._host.popen(
             list(self._line.argv),
             cwd=self._line.cwd if os.path.isdir(self._line.cwd) else None,
             env={**self._line.environ, PREFLIGHT: str(write)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=PIPE,
             pass_fds=(write,),
             start_new_session=True,
         )

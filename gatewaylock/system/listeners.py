@@ -110,7 +110,9 @@ class Listeners:
 def _bind_unix(path: str) -> socket.socket:
     size = len(os.fsencode(path))
     if not 0 < size <= SOCKET_PATH_BYTES or "\0" in path:
-        raise ConfigError(f"cannot listen on unix:{path}: the path has {size} bytes, 1 to {SOCKET_PATH_BYTES} are possible")
+        raise ConfigError(
+            f"cannot listen on unix:{path}: the path has {size} bytes, 1 to {SOCKET_PATH_BYTES} are possible"
+        )
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

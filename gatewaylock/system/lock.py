@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from ..core.deadline import Deadline
@@ -157,7 +156,7 @@ class GatewayLock:
     def _describe(self, fd: int) -> None:
         payload = {
             "pid": os.getpid(),
-            "created_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "monotonic": time.monotonic(),
             "start_time": process.start_time(os.getpid()),
             "name": self.name,

@@ -18,7 +18,9 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 def check_name(name: str) -> str:
     """*name* itself; ConfigError unless it can be a file name: letters, digits, ``._-``, up to 64."""
     if not NAME.fullmatch(name):
-        raise ConfigError(f"name {name!r}: use up to 64 letters, digits, '.', '_' or '-', no dot or '-' first")
+        raise ConfigError(
+            f"name {name!r}: use up to 64 letters, digits, '.', '_' or '-', no dot or '-' first"
+        )
     return name
 
 
@@ -51,7 +53,9 @@ class RunDir:
         except FileExistsError:
             pass
         except OSError as error:
-            raise RunDirError(f"run directory {where}: {error.strerror}: choose another with --run-dir") from error
+            raise RunDirError(
+                f"run directory {where}: {error.strerror}: choose another with --run-dir"
+            ) from error
         found = cls(where)
         os.close(found.descriptor())
         return found

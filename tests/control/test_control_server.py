@@ -22,7 +22,7 @@ from gatewaylock.core.plan import Action, Mode, Outcome, Phase, Verdict  # noqa:
 pytestmark = pytest.mark.usefixtures("descriptors")
 
 YES = Verdict(True, "restarting")
-SERVES = Outcome("life 4 serves", Phase.SERVING, 4, 1)
+SERVES = Outcome("life 4 serves", Action.RESTART, Phase.SERVING, 4, 1)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells who asks on Linux")
 
 
@@ -42,7 +42,7 @@ def test_a_request_says_who_asked_and_what_for(run_dir: Path) -> None:
     desk = FakeDesk(YES)
     with serving(run_dir, desk) as (_, path), client(path) as asking:
         asking.sendall(line(verb="restart", reason="new version", mode="in-process", force=True))
-        assert heard(asking) == {"v": 1, "ok": True, "text": "restarting", "life": 3, "restart_mode": "exec"}
+        assert heard(asking) == {"v": 1, "ok": True, "text": "restarting"}
         assert heard(asking) == {}
     (request,) = desk.requests
     who = f"pid {os.getpid()}, uid {os.getuid()}" if sys.platform == "linux" else "local"
@@ -55,7 +55,7 @@ def test_who_waits_hears_the_outcome(run_dir: Path) -> None:
     with serving(run_dir, FakeDesk(YES)) as (control, path), client(path) as asking:
         waits(asking)
         control.announce(SERVES)
-        assert heard(asking) == {"v": 1, "text": "life 4 serves", "phase": "serving", "life": 4, "pid": 1}
+        assert heard(asking) == {"v": 1, **SERVES.as_dict()}
         assert heard(asking) == {}
         assert control.held() == []
 

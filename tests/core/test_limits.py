@@ -17,5 +17,7 @@ def test_an_absurd_limit_is_refused_by_name(name: str, absurd: object) -> None:
 
 
 @pytest.mark.parametrize(("stop", "reserve"), [(5, 1), (10, 2), (100, 5), (1, 0.5), (0.02, 0.01)])
-def test_a_stop_keeps_a_fifth_back_for_close_between_one_and_five_seconds(stop: float, reserve: float) -> None:
+def test_a_stop_keeps_a_fifth_back_for_close_between_one_and_five_seconds(
+    stop: float, reserve: float
+) -> None:
     assert Limits(stop=stop).stop_reserve == pytest.approx(reserve)

@@ -21,10 +21,15 @@ def fresh(program: str) -> str:
 def test_every_public_name_is_there_and_about_twenty_of_them() -> None:
     assert all(hasattr(gatewaylock, name) for name in gatewaylock.__all__)
     assert 15 <= len(gatewaylock.__all__) <= 26
+    assert sorted(name for names in gatewaylock.ROOMS.values() for name in names) == sorted(
+        gatewaylock.__all__
+    )
+    assert set(gatewaylock.__all__) <= set(dir(gatewaylock))
 
 
 def test_the_import_brings_no_asyncio_no_portalocker_and_no_web_server() -> None:
     said = fresh(
-        "import sys, gatewaylock; print({'asyncio', 'portalocker', 'waitress', 'argparse'} & set(sys.modules))"
+        "import sys, gatewaylock.gateway;"
+        "print({'asyncio', 'portalocker', 'waitress', 'argparse', 'subprocess'} & set(sys.modules))"
     )
     assert said.strip() == "set()"

@@ -46,7 +46,8 @@ def test_what_is_public_is_documented(room: Path) -> None:
             for child in node.body:
                 public = isinstance(child, (Function, ast.ClassDef)) and not child.name.startswith("_")
                 private_home = isinstance(node, ast.ClassDef) and node.name.startswith("_")
-                if public and not private_home and not ast.get_docstring(child):
+                declared = ast.unparse(child).endswith("...")  # somebody else's, told to the type checker
+                if public and not private_home and not declared and not ast.get_docstring(child):
                     bare.append(child.name)
     assert bare == []
 

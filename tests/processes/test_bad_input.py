@@ -12,7 +12,6 @@ import pytest
 from speaking import ROOT, environment, eventually, gateway, gateway_argv, started
 
 
-
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
     """What it complained about, if that was one line of ours."""
     lines = [line for line in done.stderr.splitlines() if line.startswith("gateway: error: ")]
@@ -129,7 +128,11 @@ echo code $?; rm {run_dir}/filler
 timeout 10 {sys.executable} -c "from gatewaylock import GatewayLock as L; L('gateway', run_dir='{run_dir}/r').acquire(0)"
 echo free $?"""
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", inside], capture_output=True, text=True, timeout=30, env=environment()
+        ["unshare", "--mount", "sh", "-c", inside],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=environment(),
     )
     if done.returncode == 99 or "unshare" in done.stderr:
         pytest.skip(f"no mount namespace here: {done.stderr}")
@@ -169,7 +172,11 @@ def test_a_closed_stdout_and_stderr_are_no_error(run_dir: Path) -> None:
         shell = f"{sys.executable} -m gatewaylock status --run-dir {run_dir}"
         for redirect in ("| true", ">&-", "2>&-"):
             done = subprocess.run(
-                ["sh", "-c", f"{shell} {redirect}"], capture_output=True, text=True, env=environment(), timeout=20
+                ["sh", "-c", f"{shell} {redirect}"],
+                capture_output=True,
+                text=True,
+                env=environment(),
+                timeout=20,
             )
             assert "Traceback" not in done.stderr
 
@@ -188,5 +195,3 @@ def test_help_names_every_exit_code_it_can_end_with(verb: list[str]) -> None:
     done = gateway(*verb, "--help")
     assert done.returncode == 0
     assert not verb or "exit codes:" in done.stdout
-
-

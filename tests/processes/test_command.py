@@ -18,7 +18,9 @@ from speaking import ROOT, Program, environment, gateway, gateway_argv, started
 def serve(
     run_dir: Path, *words: str | Path, cwd: Path | None = None, **env: str
 ) -> AbstractContextManager[Program]:
-    return started(*gateway_argv("run", *words, "--run-dir", run_dir, "--bind", "127.0.0.1:0"), cwd=cwd, **env)
+    return started(
+        *gateway_argv("run", *words, "--run-dir", run_dir, "--bind", "127.0.0.1:0"), cwd=cwd, **env
+    )
 
 
 def status(run_dir: Path) -> dict[str, object]:
@@ -102,7 +104,9 @@ def test_a_next_version_that_does_not_come_to_run_is_refused(
         assert status(run_dir)["life"] == 1
 
 
-def test_a_next_life_that_cannot_start_parks_and_the_requester_hears_why(run_dir: Path, tmp_path: Path) -> None:
+def test_a_next_life_that_cannot_start_parks_and_the_requester_hears_why(
+    run_dir: Path, tmp_path: Path
+) -> None:
     (tmp_path / "factory.py").write_text(
         "import os\nfrom gatewaylock.serve import serve, status_app\n"
         "def start(gateway):\n"
@@ -151,7 +155,9 @@ def test_three_stops_from_the_command_line_escalate(run_dir: Path, tmp_path: Pat
     with serve(run_dir, *words, cwd=tmp_path) as said:
         said.hears("serving")
         waiting = [
-            subprocess.Popen(gateway_argv("stop", "--run-dir", run_dir), stdout=subprocess.PIPE, env=environment())
+            subprocess.Popen(
+                gateway_argv("stop", "--run-dir", run_dir), stdout=subprocess.PIPE, env=environment()
+            )
         ]
         said.hears("shutting down")
         waiting += [subprocess.Popen(waiting[0].args, stdout=subprocess.PIPE, env=environment())]
@@ -171,7 +177,10 @@ def test_a_stop_overtakes_a_restart_that_somebody_waits_for(run_dir: Path, tmp_p
     with serve(run_dir, "slow:start", "--factory", cwd=tmp_path) as said:
         said.hears("serving")
         restart = subprocess.Popen(
-            gateway_argv("restart", "--run-dir", run_dir), stderr=subprocess.PIPE, text=True, env=environment()
+            gateway_argv("restart", "--run-dir", run_dir),
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
         )
         said.hears("closing")
         said.signal(signal.SIGTERM)
@@ -189,7 +198,10 @@ def test_interrupting_a_wait_leaves_the_restart_going(run_dir: Path, tmp_path: P
     with serve(run_dir, "slow:start", "--factory", cwd=tmp_path) as said:
         said.hears("serving")
         restart = subprocess.Popen(
-            gateway_argv("restart", "--run-dir", run_dir), stderr=subprocess.PIPE, text=True, env=environment()
+            gateway_argv("restart", "--run-dir", run_dir),
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
         )
         said.hears("closing")
         restart.send_signal(signal.SIGINT)
@@ -281,7 +293,10 @@ def test_a_process_that_serves_and_restarts_never_imports_asyncio(run_dir: Path,
 
 def test_allow_multi_runs_two_of_a_name_with_a_warning(run_dir: Path) -> None:
     words = gateway_argv("run", "--run-dir", run_dir, "--bind", "127.0.0.1:0")
-    with started(*words, GATEWAY_ALLOW_MULTI="1") as first, started(*words, GATEWAY_ALLOW_MULTI="1") as second:
+    with (
+        started(*words, GATEWAY_ALLOW_MULTI="1") as first,
+        started(*words, GATEWAY_ALLOW_MULTI="1") as second,
+    ):
         first.hears("WARNING gateway: GATEWAY_ALLOW_MULTI is set: running without a lock")
         first.hears("serving")
         second.hears("serving")
@@ -300,5 +315,3 @@ def test_a_reason_cannot_forge_a_log_line(run_dir: Path) -> None:
         said.hears("serving")
         assert not any(line.startswith("2026 ERROR forged") for line in said.lines)
         assert "\x1b" not in said.text()
-
-

@@ -21,7 +21,9 @@ QUICK = "limits=Limits(drain=0.3, shutdown=0.3, stop=0.3)"
 FOREVER = "gateway.lanes.submit(threading.Event().wait)"
 
 
-def lives(run_dir: Path, options: str = "", *, start: str = "", close: str = "") -> AbstractContextManager[Program]:
+def lives(
+    run_dir: Path, options: str = "", *, start: str = "", close: str = ""
+) -> AbstractContextManager[Program]:
     return python("lives.py", run_dir, OPTIONS=f"dict({options})", START=start, CLOSE=close)
 
 
@@ -232,7 +234,9 @@ def test_drain_in_time_says_so(run_dir: Path) -> None:
 def test_drain_overdue_aborts_every_run_and_proceeds(run_dir: Path) -> None:
     with lives(run_dir, ALLOWED + IN_PROCESS + "limits=Limits(drain=0.2)") as said:
         serving(said)
-        said.do("gateway.runs.register('r', abort=lambda: say('aborted', flush=True), is_compacting=lambda: False)")
+        said.do(
+            "gateway.runs.register('r', abort=lambda: say('aborted', flush=True), is_compacting=lambda: False)"
+        )
         said.do("say('busy', flush=True)")
         said.hears("busy")
         said.signal(USR1)
@@ -259,7 +263,9 @@ def test_lock_lost_in_an_in_process_restart_exits_1(run_dir: Path) -> None:
         said.hears("ZeroDivisionError")
         with GatewayLock("lives", run_dir=str(run_dir)):
             said.signal(USR1)
-            said.hears("ERROR failed to reacquire gateway lock for in-process restart: gateway already running")
+            said.hears(
+                "ERROR failed to reacquire gateway lock for in-process restart: gateway already running"
+            )
             assert said.ends() == 1
 
 
@@ -312,7 +318,9 @@ assert [thread for thread in threading.enumerate() if thread.name.startswith("ga
 
 
 def test_start_interrupted_by_a_stop_that_it_watches_for(run_dir: Path) -> None:
-    with lives(run_dir, start="gateway.stop_requested.wait(60); raise InterruptedError('told to stop')") as said:
+    with lives(
+        run_dir, start="gateway.stop_requested.wait(60); raise InterruptedError('told to stop')"
+    ) as said:
         said.hears("start of life 1")
         said.signal(TERM)
         said.hears("start.. ended by a stop: told to stop")
@@ -367,7 +375,9 @@ def test_a_stuck_task_of_the_old_life_blocks_neither_its_lane_nor_the_next_resta
     options = ALLOWED + IN_PROCESS + "limits=Limits(drain=0.2)"
     with lives(run_dir, options) as said:
         serving(said)
-        said.do("end = threading.Event(); old = gateway.lanes.submit(end.wait, lane='l'); say('busy', flush=True)")
+        said.do(
+            "end = threading.Event(); old = gateway.lanes.submit(end.wait, lane='l'); say('busy', flush=True)"
+        )
         said.hears("busy")
         said.signal(USR1)
         serving(said, 2)

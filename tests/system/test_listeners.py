@@ -78,7 +78,9 @@ def test_a_stale_unix_socket_is_replaced_and_a_live_one_is_not(listeners: Listen
         Listeners(Host()).unix(path)
 
 
-def test_something_else_in_the_place_of_a_unix_socket_is_left_alone(listeners: Listeners, run_dir: Path) -> None:
+def test_something_else_in_the_place_of_a_unix_socket_is_left_alone(
+    listeners: Listeners, run_dir: Path
+) -> None:
     (run_dir / "s").write_text("precious")
     with pytest.raises(ConfigError, match="something else"):
         listeners.unix(str(run_dir / "s"))

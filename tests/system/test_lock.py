@@ -30,7 +30,9 @@ def test_a_second_holder_is_refused_with_pid_age_and_command_of_the_first(run_di
         holder.hears("ready")
         error = refused(run_dir)
     assert error.pid == holder.pid
-    assert str(error).startswith(f"gateway already running (pid {holder.pid}); lock timeout after 0ms: held for 0 s")
+    assert str(error).startswith(
+        f"gateway already running (pid {holder.pid}); lock timeout after 0ms: held for 0 s"
+    )
     assert "holds_lock.py" in str(error)
 
 
@@ -167,7 +169,7 @@ def test_what_a_neighbour_planted_in_place_of_the_file_is_refused(run_dir: Path,
         os.mkfifo(planted)
     else:
         planted.mkdir()
-    with pytest.raises(RunDirError, match="name.lock"):
+    with pytest.raises(RunDirError, match=r"name\.lock"):
         lock(run_dir).acquire()
 
 

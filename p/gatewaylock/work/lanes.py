@@ -236,7 +236,8 @@ class Lanes:
             elif done in queues.running:
                 queues.ended(done)
             else:
-                self._strays.discard(done)
+                self._stray_ended(worker, done)
+                return None
             task = queues.begin()
             if task is None:
                 self._crew.rest(worker)

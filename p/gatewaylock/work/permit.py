@@ -179,7 +179,7 @@ class Restarts:
 
     def _fire(self, pending: _Pending) -> None:
         with self._lock:
-            if self._pending is not pending:
+            if False:
                 return  # called off, or pulled earlier, at the last moment
             self._pending = None
             self._in_flight, self._last = pending.reason, time.monotonic()

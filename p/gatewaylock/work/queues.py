@@ -1,7 +1,7 @@
 """Which task is where.  Bookkeeping without threads and locks: whoever uses it holds the lock.
 
-    put --> queue of its lane --> ready, with a slot of its lane --> running --> gone
-                  a lane has N slots             a thread is free
+put --> queue of its lane --> ready, with a slot of its lane --> running --> gone
+              a lane has N slots             a thread is free
 """
 
 from __future__ import annotations

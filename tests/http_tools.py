@@ -66,10 +66,11 @@ def eventually(claim: Callable[[], object], limit: float = 5.0) -> bool:
 class Client:
     """One connection that speaks HTTP/1.1, and shows the bytes."""
 
-    def __init__(self, to: socket.socket) -> None:
-        self.sock = socket.socket(to.family, socket.SOCK_STREAM)
-        self.sock.settimeout(10)
-        self.sock.connect(to.getsockname())
+    def __init__(self, to: socket.socket | tuple[str, int]) -> None:
+        family, address = (socket.AF_INET, to) if isinstance(to, tuple) else (to.family, to.getsockname())
+        self.sock = socket.socket(family, socket.SOCK_STREAM)
+        self.sock.settimeout(20)
+        self.sock.connect(address)
         self._kept = b""
 
     def __enter__(self) -> Client:
@@ -125,7 +126,9 @@ class Client:
 class Hammer:
     """Clients that ask one after the other until told to stop, and count how each request ended."""
 
-    def __init__(self, to: socket.socket, *, fresh: int, kept: int, paths: tuple[str, ...] = ("/",)) -> None:
+    def __init__(
+        self, to: socket.socket | tuple[str, int], *, fresh: int, kept: int, paths: tuple[str, ...] = ("/",)
+    ) -> None:
         self.ended: Counter[str] = Counter()
         self._to, self._paths = to, paths
         self._stop = threading.Event()
