@@ -44,6 +44,7 @@ class Lanes:
         self._changed = changed or threading.Condition(threading.Lock())
         # On the way of every task these are used instead of "with": a Condition's "with" is Python code.
         self._acquire, self._release = self._changed.acquire, self._changed.release
+        self._forgotten = self._forget
         self._gate = threading.Lock()
         self._crew = Crew(self._changed, max(1, threads), self._following)
         self._queues = Queues()
@@ -71,7 +72,7 @@ class Lanes:
         GatewayDrainingError once admission is closed; RuntimeError when there is no thread to run
         it and none can be started.
         """
-        task = Task(fn, args, kw, warn_after, on_wait, self._forget)
+        task = Task(fn, args, kw, warn_after, on_wait, self._forgotten)
         name = lane if lane.strip() else MAIN
         if not self._acquire(False):
             self._wait_turn()

@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import chain
+from types import MappingProxyType
+from typing import cast
 
 from .task import Task
+
+#: what a lane has that never had to queue anything: most of ten thousand never do
+EMPTY = cast("OrderedDict[Task, None]", MappingProxyType({}))
 
 
 class Lane:
@@ -23,7 +28,13 @@ class Lane:
         self.slots = 0  # how many of its tasks run, or may begin as soon as a thread is free
         self.held = False  # kept over a restart: waits for release()
         # The others.  Ordered and not a deque: a cancelled task leaves from the middle at once.
-        self.queue: OrderedDict[Task, None] = OrderedDict()
+        self.queue = EMPTY
+
+    def line(self) -> OrderedDict[Task, None]:
+        """The queue, to put something into."""
+        if self.queue is EMPTY:
+            self.queue = OrderedDict()
+        return self.queue
 
     def size(self) -> int:
         """Tasks queued and running."""
@@ -49,7 +60,7 @@ class Queues:
         task.lane, task.ahead = lane, lane.slots + len(lane.queue)
         self.total += 1
         if lane.slots >= lane.limit or lane.held:
-            lane.queue[task] = None
+            lane.line()[task] = None
         else:
             lane.slots += 1
             self.ready[task] = None
@@ -70,7 +81,11 @@ class Queues:
         """*task*, which ran, runs no more."""
         self.running.remove(task)
         self.total -= 1
-        self._vacate(task.lane)
+        lane = task.lane
+        if lane.slots == 1 and not lane.queue:
+            del self.lanes[lane.name]
+        else:
+            self._vacate(lane)
 
     def remove(self, task: Task) -> bool:
         """Take *task* out; False when it is neither queued nor ready."""
@@ -150,5 +165,5 @@ class Queues:
         """*task* was ready and is again the first in its queue."""
         del self.ready[task]
         task.lane.slots -= 1
-        task.lane.queue[task] = None
+        task.lane.line()[task] = None
         task.lane.queue.move_to_end(task, last=False)

@@ -35,8 +35,9 @@ class Task(Future[Any]):
         on_wait: OnWait | None,
         forget: Callable[[Task], None],
     ) -> None:
-        super().__init__()
-        self._work: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = (fn, args, kwargs)
+        Future.__init__(self)
+        self._fn: Callable[..., Any] | None = fn
+        self._args, self._kwargs = args, kwargs
         self._warn_after, self._on_wait, self._forget = warn_after, on_wait, forget
         self._since = time.monotonic()
         #: when it began, in seconds of time.monotonic(); inf before
@@ -50,6 +51,7 @@ class Task(Future[Any]):
         """Cancel it if it has not begun; its lane forgets it at once."""
         cancelled = super().cancel()
         if cancelled:
+            self._let_go()
             self._forget(self)
         return cancelled
 
@@ -63,36 +65,45 @@ class Task(Future[Any]):
 
     def run(self) -> None:
         """Do the work and settle the future.  Never raises, whatever the work or a callback does."""
-        assert self._work is not None
+        fn = self._fn
+        assert fn is not None
         if self.began - self._since > self._warn_after:
             self._say_late(self.began - self._since)
-        fn, args, kwargs = self._work
         try:
-            result = fn(*args, **kwargs)
+            result = fn(*self._args, **self._kwargs)
         except BaseException as error:  # SystemExit too: it ends the task, not our thread
-            self._settle(self.set_exception, error)
+            self.fail(error)
         else:
-            self._settle(self.set_result, result)
+            try:
+                self.set_result(result)
+            except BaseException as trouble:
+                self._not_settled(trouble)
         finally:
-            self._work = None
+            self._let_go()
             del self  # an exception refers to this frame: no cycle with the future that holds it
 
     def fail(self, error: BaseException) -> None:
         """Settle with *error*; nothing happens where it is settled already."""
-        self._settle(self.set_exception, error)
-
-    def _settle(self, how: Callable[[Any], None], outcome: object) -> None:
         try:
-            how(outcome)
-        except InvalidStateError:
-            pass  # settled before, by abandon(): its caller has been told
-        except BaseException:  # from a callback of the future; concurrent.futures logs all but these
-            log.exception("a callback of %s raised", self.name())
+            self.set_exception(error)
+        except BaseException as trouble:
+            self._not_settled(trouble)
+
+    def _not_settled(self, trouble: BaseException) -> None:
+        """Settled before, by abandon(): its caller has been told.  Else a callback of the future
+        raised what concurrent.futures does not catch, such as SystemExit.
+        """
+        if not isinstance(trouble, InvalidStateError):
+            log.error("a callback of %s raised", self.name(), exc_info=trouble)
+
+    def _let_go(self) -> None:
+        """Nothing of the work is kept alive by the future."""
+        self._fn, self._args, self._kwargs = None, (), {}
 
     def name(self) -> str:
         """For logs: ``task "chat-7" handle_message, running 3.2 s``."""
-        work, queued = self._work, math.isinf(self.began)
-        what = f"task {quoted(self.lane.name)}" + (f" {plain(work[0])}" if work else "")
+        fn, queued = self._fn, math.isinf(self.began)
+        what = f"task {quoted(self.lane.name)}" + ("" if fn is None else f" {plain(fn)}")
         since = self._since if queued else self.began
         return f"{what}, {'queued' if queued else 'running'} {time.monotonic() - since:.1f} s"
 
