@@ -3,6 +3,7 @@
 options   the table of options, and --help
 run       run, check           talk   status, stop, restart
 logs      how lines look on a terminal and in a file
+output    a stdout that is closed, full or not read
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 
 from ..core.errors import GatewayError
+from . import output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parse(sys.argv[1:] if argv is None else argv, os.environ)
         code: int = args.verb(args)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        output.finish()
         return code
     except GatewayError as error:
         complain(str(error))
@@ -32,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone.  Python would say so once more at exit, and leave with 120.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        output.mute()  # whoever read our output has gone
         return 1
     except Exception as error:
         traceback.print_exc()

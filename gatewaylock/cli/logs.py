@@ -6,7 +6,9 @@ import json
 import logging
 import re
 import sys
-from datetime import UTC, datetime
+import threading
+import time
+from datetime import datetime
 
 #: what could start a line, steer a terminal, turn text around, or not be encoded
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -36,8 +38,9 @@ class JSONFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         fields = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{when}.{int(record.msecs):03d}+00:00",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -53,6 +56,14 @@ def setup(form: str, level: str) -> None:
     handler.setFormatter(JSONFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.raiseExceptions = False
+    threading.excepthook = _thread_died
+
+
+def _thread_died(args: threading.ExceptHookArgs) -> None:
+    """What ends a thread goes to the log: a bare traceback on stderr carries whatever a client sent."""
+    if args.exc_type is not SystemExit and args.exc_value is not None:
+        name = args.thread.name if args.thread else "unknown"
+        logging.getLogger("gatewaylock.thread").error("%s ended by an error", name, exc_info=args.exc_value)
 
 
 def _subsystem(record: logging.LogRecord) -> str:

@@ -37,6 +37,10 @@ exit codes:
   78  another gateway holds the name, or the configuration is wrong: do not start again
   130, 143  third stop signal (SIGINT, SIGTERM)
 
+environment, besides what the options name:
+  GATEWAY_NO_RESPAWN=1   restart in the same process image (restart mode in-process)
+  GATEWAY_ALLOW_MULTI=1  run without the lock, beside another gateway of the name
+
 examples:
   gateway run                                    the status page on {BIND}
   gateway run httpbin:app --bind 0.0.0.0:8000    a Flask application
@@ -74,7 +78,14 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace
     _status(verbs, environ)
     _stop(verbs, environ)
     _restart(verbs, environ)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.verb is run.run:
+        if args.factory and not args.target:
+            parser.error("--factory needs MODULE:ATTR")
+        # One socket cannot be served twice.  The variable is read for run alone: a mistake in it must
+        # not keep anybody from asking for the status.
+        args.bind = list(dict.fromkeys(args.bind or _binds(environ.get("GATEWAY_BIND") or BIND)))
+    return args
 
 
 def _parser(make: Any, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
@@ -92,12 +103,10 @@ def _run(verbs: Any, environ: Mapping[str, str]) -> None:
     parser.add_argument("target", nargs="?", metavar="MODULE:ATTR", help="what to serve")
     parser.add_argument("--factory", action="store_true", help="ATTR is a function start(gateway)")
     _whom(parser, environ)
-    binds = [_bind(text) for text in environ.get("GATEWAY_BIND", BIND).split(",")]
     parser.add_argument(
         "--bind", action="append", type=_bind_argument, metavar="HOST:PORT",
         help=f"listen there, or on unix:PATH; repeatable ({BIND}; GATEWAY_BIND)",
     )  # fmt: skip
-    parser.set_defaults(default_bind=binds)
     parser.add_argument("--threads", type=int, default=16, metavar="N", help="answer N requests at once (16)")
     parser.add_argument(
         "--restart-mode", choices=MODES, default=environ.get("GATEWAY_RESTART_MODE", "auto"),
@@ -190,11 +199,19 @@ def _bind(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not (colon and host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigError(
             f"bind address {text!r}: HOST:PORT, [HOST]:PORT or unix:PATH is needed, ports up to 65535"
         )
     return host, int(port)
+
+
+def _binds(text: str) -> list[tuple[str, int]]:
+    """GATEWAY_BIND: addresses with commas between them.  ConfigError."""
+    try:
+        return [_bind(part.strip()) for part in text.split(",")]
+    except ConfigError as error:
+        raise ConfigError(f"GATEWAY_BIND: {error}") from None
 
 
 def _bind_argument(text: str) -> tuple[str, int]:

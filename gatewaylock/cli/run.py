@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, StartFailed
 from ..core.limits import Limits
+from . import output
 
 if TYPE_CHECKING:
     from ..gateway import Gateway
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
 
 def check(args: argparse.Namespace) -> int:
     """Load the target."""
-    from ..serve.target import load
-
-    load(args.target, factory=args.factory)
-    print(f"{args.target} loads")
+    _load(args)
+    output.say(f"{args.target} loads")
     return 0
 
 
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--threads {args.threads}: use 1 to 10000")
     if not 0 <= args.restart_exit_code <= 255:
         raise ConfigError(f"--restart-exit-code {args.restart_exit_code}: use 0 to 255")
-    binds = args.bind or args.default_bind
+    binds = args.bind
     gateway = Gateway(
         args.name,
         port=next((port for _, port in binds if port > 0), None),
@@ -64,20 +63,31 @@ def _limits(args: argparse.Namespace) -> Limits:
     )
 
 
-def _load(args: argparse.Namespace) -> object:
+def _load(args: argparse.Namespace) -> Any:
+    """The target, or None for the built-in page.
+
+    A module that ends the process has not loaded, whatever the exit code it chose: 0 would look like a
+    gateway that was stopped, or like a target that was checked.
+    """
     from ..serve.target import load
 
-    return load(args.target, factory=args.factory) if args.target else None
+    try:
+        return load(args.target, factory=args.factory) if args.target else None
+    except SystemExit as error:
+        raise StartFailed(
+            f"{args.target}: ends the process while it loads (exit code {error.code})"
+        ) from error
 
 
 def _start(gateway: Gateway, args: argparse.Namespace, binds: list[tuple[str, int]]) -> Server:
     """One life.  The target is imported here, behind the signal handlers: a long import can be stopped."""
-    from ..serve import load, serve, status_app
+    from ..serve import serve, status_app
 
-    if args.target and args.factory:
-        server: Server = load(args.target, factory=True)(gateway)
+    app = _load(args)
+    if args.factory:
+        server: Server = app(gateway)
         return server
-    app = load(args.target) if args.target else status_app(gateway)
+    app = app or status_app(gateway)
     return serve(gateway, app, [_listen(gateway, *bind) for bind in binds], threads=args.threads)
 
 

@@ -12,6 +12,7 @@ from ..control.client import GoneError, Talk, talk
 from ..core.deadline import NEVER, Deadline
 from ..core.errors import GatewayError
 from ..system.rundir import RunDir, check_name, default_run_dir
+from . import output
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
@@ -20,7 +21,7 @@ def status(args: argparse.Namespace) -> int:
     """What it is doing, for people or as JSON."""
     _, answer = _ask(args, "status")
     facts = answer["status"]
-    print(json.dumps(facts) if args.json else "\n".join(_describe(facts)))
+    output.say(json.dumps(facts) if args.json else "\n".join(_describe(facts)))
     return 0
 
 
@@ -29,9 +30,9 @@ def stop(args: argparse.Namespace) -> int:
     try:
         last = _ask_and_wait(args, "stop", reason=args.reason)
     except GoneError:
-        print("it has ended, without saying goodbye: see its log")
+        output.say("it has ended, without saying goodbye: see its log")
         return 0
-    print(last["text"])
+    output.say(_printable(last["text"]))
     return 0 if last["done"] == "stop" else 1
 
 
@@ -40,7 +41,7 @@ def restart(args: argparse.Namespace) -> int:
     facts = {"reason": args.reason, "mode": args.mode, "force": args.force}
     if args.no_wait:
         _, answer = _ask(args, "restart", **facts)
-        print(answer["text"])
+        output.say(_printable(answer["text"]))
         return 0
     try:
         last = _ask_and_wait(args, "restart", **facts)
@@ -48,7 +49,7 @@ def restart(args: argparse.Namespace) -> int:
         raise GatewayError("the gateway has ended in its restart: see its log") from None
     if last["done"] != "restart":
         raise GatewayError(_printable(last["text"]))
-    print(last["text"])
+    output.say(_printable(last["text"]))
     return 0
 
 
@@ -73,16 +74,25 @@ def _ask(args: argparse.Namespace, verb: str, **facts: Any) -> tuple[Talk, dict[
         check_name(args.name)
     )
     deadline = NEVER if args.timeout is None else Deadline.after(max(0.001, args.timeout))
-    talking = talk(path, args.name, deadline)
     try:
-        answer = talking.ask(verb, **facts)
-    except GoneError:
-        # The image changed between our question and its answer: it was not heard, so ask the next one.
-        talking = talk(path, args.name, deadline)
-        answer = talking.ask(verb, **facts)
+        talking, answer = _first_answer(path, args.name, deadline, verb, facts)
+    except TimeoutError:
+        raise GatewayError(f'gateway "{args.name}" has not answered within {args.timeout:g} s') from None
     if not answer.get("ok"):
         raise GatewayError(_printable(str(answer.get("text"))))
     return talking, answer
+
+
+def _first_answer(
+    path: str, name: str, deadline: Deadline, verb: str, facts: dict[str, Any]
+) -> tuple[Talk, dict[str, Any]]:
+    talking = talk(path, name, deadline)
+    try:
+        return talking, talking.ask(verb, **facts)
+    except GoneError:
+        # The image changed between our question and its answer: it was not heard, so ask the next one.
+        talking = talk(path, name, deadline)
+        return talking, talking.ask(verb, **facts)
 
 
 def _describe(facts: dict[str, Any]) -> list[str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
+import sys
+from contextlib import suppress
 from typing import Any
 
 from ..core.deadline import NEVER, Deadline
@@ -24,18 +27,16 @@ class Talk:
         self._said = bytearray()
 
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
-        """Send one question; the first line back."""
-        self._connection.settimeout(self._deadline.timeout())
-        try:
+        """Send one question; the first line back.  Errors as for ``line``."""
+        self._connection.settimeout(_timeout(self._deadline))
+        with suppress(ConnectionError):  # it refused us unasked; the line says why
             self._connection.sendall(encode({"verb": verb, **fields}))
-        except BrokenPipeError:
-            pass  # it refused us unasked; the line says why
         return self.line()
 
     def line(self) -> dict[str, Any]:
         """The next line.  GoneError at the end of the connection, TimeoutError at the deadline."""
         while b"\n" not in self._said:
-            self._connection.settimeout(self._deadline.timeout())
+            self._connection.settimeout(_timeout(self._deadline))
             try:
                 chunk = self._connection.recv(LINE)
             except ConnectionError:
@@ -51,20 +52,62 @@ class Talk:
 
 
 def talk(path: str, name: str, deadline: Deadline = NEVER) -> Talk:
-    """A conversation with the gateway that listens at *path*.  NotRunningError where none does."""
+    """A conversation with the gateway *name* that listens at *path*.
+
+    NotRunningError where none does; ProtocolError where we may not ask, or where somebody else could
+    be posing as the gateway; TimeoutError at *deadline*.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(deadline.timeout())
     try:
-        about = os.lstat(path)
-        if not stat.S_ISSOCK(about.st_mode) or about.st_uid not in (os.geteuid(), 0):
-            raise ProtocolError(f"{path} is no socket of ours: move it out of the way")
-        connection.connect(path)
-    except (FileNotFoundError, ConnectionRefusedError):
+        connection.settimeout(_timeout(deadline))
+        _connect(connection, path)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         connection.close()
         raise NotRunningError(name, os.path.dirname(path)) from None
-    except PermissionError as error:
+    except BaseException:
         connection.close()
-        raise ProtocolError(
-            f"{path}: {error.strerror}: only the owner of a gateway and root may ask"
-        ) from error
+        raise
     return Talk(connection, deadline)
+
+
+def _connect(connection: socket.socket, path: str) -> None:
+    try:
+        owner = _trusted_owner(path)
+        connection.connect(path)
+    except PermissionError as error:
+        why = f"{error.strerror}: only the owner of a gateway and root may ask"
+        raise ProtocolError(f"{path}: {why}") from error
+    except BlockingIOError as error:  # what a full queue is called on a socket with a timeout
+        raise ProtocolError(f"{path}: too many ask at once, or the gateway is stuck") from error
+    if _peer_uid(connection, owner) not in (owner, 0):
+        raise ProtocolError(f"{path}: another user answers there")
+
+
+def _trusted_owner(path: str) -> int:
+    """Whose socket it is: ours or root's, else ProtocolError.
+
+    Root may ask everybody's, where the directory belongs to the same user: nobody else put it there.
+    """
+    about = os.lstat(path)
+    trusted = {os.geteuid(), 0}
+    if os.geteuid() == 0:
+        trusted.add(os.stat(os.path.dirname(path)).st_uid)
+    if not stat.S_ISSOCK(about.st_mode) or about.st_uid not in trusted:
+        raise ProtocolError(f"{path} is no socket of ours: move it out of the way")
+    return about.st_uid
+
+
+def _peer_uid(connection: socket.socket, unknown: int) -> int:
+    """Who answers; *unknown* where the kernel does not tell (not Linux)."""
+    if not sys.platform.startswith("linux"):
+        return unknown
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid
+
+
+def _timeout(deadline: Deadline) -> float | None:
+    """For ``settimeout``, where 0 does not mean "time is over" but "never wait"."""
+    if deadline.passed():
+        raise TimeoutError("the deadline has passed")
+    return deadline.timeout()

@@ -177,9 +177,9 @@ class ControlServer:
         self._desk.post(asked.request, lambda verdict: self._decided(connection, asked, verdict))
 
     def _decided(self, connection: socket.socket, asked: Asked, verdict: Verdict) -> None:
-        """On the loop's thread, before it does anything else: no outcome comes too early to be heard."""
-        heard = _say(connection, {"ok": verdict.ok, "text": verdict.text})
-        with self._lock:
+        """On the loop's thread.  Two short lines always fit into the connection's buffer: nothing blocks."""
+        with self._lock:  # around both: an outcome comes neither before the verdict nor too early to be heard
+            heard = _say(connection, {"ok": verdict.ok, "text": verdict.text})
             known = connection in self._undecided  # not after close()
             self._undecided.discard(connection)
             if known and heard and verdict.ok and asked.wait and len(self._waiting) < WAITING:

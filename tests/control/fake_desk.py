@@ -54,7 +54,9 @@ class FakeDesk:
 
 
 @contextmanager
-def serving(run_dir: Path, desk: FakeDesk, *, patience: float = 5.0) -> Iterator[tuple[ControlServer, str]]:
+def serving(
+    run_dir: Path, desk: FakeDesk, *, patience: float = 5.0, closes: bool = True
+) -> Iterator[tuple[ControlServer, str]]:
     """A server and where it listens."""
     path = str(run_dir / "fake.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -65,7 +67,8 @@ def serving(run_dir: Path, desk: FakeDesk, *, patience: float = 5.0) -> Iterator
         try:
             yield server, path
         finally:
-            server.close()
+            if closes:
+                server.close()
 
 
 @contextmanager

@@ -12,12 +12,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from fake_desk import FakeDesk, client, heard, line, serving
 
-sys.path.insert(0, str(Path(__file__).parent))
-from fake_desk import FakeDesk, client, heard, line, serving  # noqa: E402
-
-from gatewaylock.control import crowd, server  # noqa: E402
-from gatewaylock.core.plan import Action, Mode, Outcome, Phase, Verdict  # noqa: E402
+from gatewaylock.control import crowd, server
+from gatewaylock.core.plan import Action, Mode, Outcome, Phase, Verdict
 
 pytestmark = pytest.mark.usefixtures("descriptors")
 
@@ -201,29 +199,37 @@ def test_announcing_to_clients_that_do_not_read_takes_no_time(run_dir: Path) -> 
 
 def test_a_waiting_client_goes_through_a_restart(run_dir: Path) -> None:
     desk = FakeDesk(YES)
-    with serving(run_dir, desk) as (control, path), client(path) as asking:
+    with serving(run_dir, desk, closes=False) as (control, path), client(path) as asking:
         waits(asking)
         passed = [os.dup(fd) for fd in control.held()]  # what an exec does with them
         control.close()
-        after = server.ControlServer(socket.socket(), desk)
-        after.adopt([*passed, 999_999])
-        assert after.held() == passed
-        after.announce(SERVES)
-        assert heard(asking)["life"] == 4
-        control.start = control.close = lambda: None  # type: ignore[method-assign]
-        after._selector.close()
-        after._listener.close()
-        after._wake.close()
-        after._woken.close()
+        assert os.get_inheritable(passed[0]) is False
+        os.set_inheritable(passed[0], True)
+        (run_dir / "next").mkdir()
+        with serving(run_dir / "next", desk) as (after, _):
+            after.adopt([*passed, 999_999])
+            assert after.held() == passed
+            assert os.get_inheritable(passed[0]) is False
+            after.announce(SERVES)
+            assert heard(asking)["life"] == 4
 
 
-def test_close_ends_every_connection(run_dir: Path) -> None:
-    with serving(run_dir, FakeDesk(YES)) as (_, path), ExitStack() as stack:
-        clients = [stack.enter_context(client(path)) for _ in range(3)]
-        waits(clients[0])
-        clients[1].sendall(b'{"v":')
-    for asking in clients[:2]:
-        asking.close()
+def test_close_ends_every_connection_and_leaves_the_listener_open(run_dir: Path) -> None:
+    desk = FakeDesk()
+    with serving(run_dir, desk, closes=False) as (control, path), ExitStack() as stack:
+        waiting, undecided, silent = (stack.enter_context(client(path)) for _ in range(3))
+        desk.verdict = YES
+        waits(waiting)
+        desk.verdict = None
+        undecided.sendall(line(verb="restart"))
+        silent.sendall(b'{"v":')
+        with client(path) as later:  # answered after the three were heard
+            later.sendall(line(verb="status"))
+            assert heard(later)["ok"]
+        control.close()
+        assert [heard(asking) for asking in (waiting, undecided, silent)] == [{}, {}, {}]
+        desk.unanswered[0](YES)  # too late: nobody is there, and nothing breaks
+        stack.enter_context(client(path))
 
 
 def test_a_failing_desk_costs_one_request_and_not_the_socket(
@@ -286,7 +292,7 @@ def as_nobody(path: str) -> str:
         "import os, socket, sys\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])\n"
-        "try: s.sendall(b'{\"v\": 1, \"verb\": \"stop\"}\\n')\n"
+        'try: s.sendall(b\'{"v": 1, "verb": "stop"}\\n\')\n'
         "except OSError: pass\n"
         "print(s.recv(4096).decode())"
     )

@@ -1,0 +1,39 @@
+"""stdout as it may be: closed, full, or with nobody at the other end."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..core.errors import GatewayError
+
+
+def say(text: str) -> None:
+    """*text* on stdout.  GatewayError when it cannot be written, BrokenPipeError when nobody reads it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        mute()
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise GatewayError(f"cannot write to stdout: {why}") from error
+
+
+def finish() -> None:
+    """Flush what an application printed.  Its loss is not ours: it must not change the exit code."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        mute()
+
+
+def mute() -> None:
+    """What is still buffered goes nowhere: Python would complain of it at exit, and leave with 120."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError, AttributeError):
+        pass  # closed, or no file at all
