@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         restart_exit_code=args.restart_exit_code,
         allow_sigusr1=args.allow_sigusr1,
         escalate=not args.no_escalate,
-        preflight=lambda: _load(args),
+        preflight=lambda: _check_all(args),
     )
     try:
         return gateway.run(lambda gateway: _start(gateway, args, binds))
@@ -61,6 +61,15 @@ def _limits(args: argparse.Namespace) -> Limits:
         preflight=args.preflight_timeout,
         lock=args.lock_timeout,
     )
+
+
+def _check_all(args: argparse.Namespace) -> None:
+    """What the next life will need: the target, and the library that serves it."""
+    if not args.factory:
+        from ..serve import check_library
+
+        check_library()
+    _load(args)
 
 
 def _load(args: argparse.Namespace) -> Any:

@@ -96,6 +96,7 @@ class Requests:
         if vitals.shutdown:
             return self._overtake(request, vitals.shutdown, deadline)
         log.info("received %s; shutting down", request.cause)
+        _log_reason(request)
         if vitals.phase in (Phase.PARKED, Phase.RESPAWNING):
             self._house.watchdog.arm(deadline, 0)
             self._cancel_proving()
@@ -135,6 +136,7 @@ class Requests:
                 return Verdict(True, "a restart is under way; this one joins it")
             return Verdict(False, "the gateway is stopping")
         log.info("received %s; restarting", request.cause)
+        _log_reason(request)
         vitals.accepted = time.monotonic()
         if self._options.mode_for(request) is Mode.IN_PROCESS or request.force:
             self._restart_now(request)
@@ -201,6 +203,11 @@ class Requests:
         if self._vitals.proving:
             self._vitals.proving.cancel()
             self._vitals.proving = None
+
+
+def _log_reason(request: Request) -> None:
+    if request.reason:
+        log.info("reason given: %r", request.reason)
 
 
 def _why(request: Request) -> str:

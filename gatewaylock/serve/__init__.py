@@ -26,7 +26,15 @@ from .target import load
 if TYPE_CHECKING:
     from .server import HasDeadline, WSGIServer
 
-__all__ = ["load", "serve", "status_app"]
+__all__ = ["check_library", "load", "serve", "status_app"]
+
+
+def check_library() -> None:
+    """ConfigError when the library that ``serve`` needs is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("waitress") is None:
+        raise ConfigError("serving needs waitress: pip install 'gatewaylock[serve]'")
 
 
 def serve(
@@ -41,10 +49,7 @@ def serve(
 
     ConfigError when it is not installed.
     """
-    try:
-        from . import server
-    except ModuleNotFoundError as error:
-        if error.name != "waitress":
-            raise
-        raise ConfigError("serving needs waitress: pip install 'gatewaylock[serve]'") from error
+    check_library()
+    from . import server
+
     return server.serve(gateway, app, listeners, threads=threads, linger=linger)

@@ -312,6 +312,7 @@ def test_a_reason_cannot_forge_a_log_line(run_dir: Path) -> None:
     with serve(run_dir) as said:
         said.hears("serving")
         gateway("restart", "--run-dir", run_dir, "--reason", "x\n2026 ERROR forged \x1b[31m")
+        said.hears("reason given: .x.*forged")
         said.hears("serving")
         assert not any(line.startswith("2026 ERROR forged") for line in said.lines)
         assert "\x1b" not in said.text()

@@ -207,6 +207,8 @@ def test_a_process_out_of_descriptors_neither_spins_nor_stops_serving() -> None:
             crowd[-1].close()
             print("bye", file=gateway.stdin, flush=True)
             _, words = gateway.communicate(timeout=10)
-            assert 1 <= words.count("cannot accept connections: Too many open files") <= 2
+            assert (
+                1 <= words.count("cannot accept connections: Too many open files") <= 50
+            )  # a spin: thousands
         finally:
             gateway.kill()
