@@ -25,6 +25,7 @@ from .server import Server
 from .system.host import Host
 from .system.image import Handoff, Proof, in_preflight
 from .system.rundir import check_name
+from .system.supervisor import pid_must_stay
 from .work.lanes import Lanes
 from .work.permit import Restarts
 from .work.runs import Runs
@@ -38,12 +39,13 @@ class Gateway:
     ``port``                 told in the lock file, for people
     ``limits``               every budget, in seconds
     ``restart_mode``         ``auto`` (exec, or in-process where GATEWAY_NO_RESPAWN is set), ``exec``,
-                             ``supervisor`` or ``in-process``
+                             ``spawn``, ``overlap``, ``supervisor`` or ``in-process``
     ``run_dir``              where lock and control socket live; see README for the default
     ``restart_exit_code``    what ``supervisor`` mode exits with
     ``allow_sigusr1``        a bare SIGUSR1 restarts; otherwise it needs a permit
     ``escalate``             a second stop hurries, a third exits at once; False: they are ignored
     ``threads``              at most this many lane tasks run at once
+    ``probation``            seconds that a successor has to live before we leave (``overlap``)
     ``preflight``            called in the child that proves the next version, in place of ``start``
 
     ConfigError for values that cannot be.
@@ -62,6 +64,7 @@ class Gateway:
         escalate: bool = True,
         threads: int = 256,
         preflight: Callable[[], object] | None = None,
+        probation: float = 2.0,
         host: Host = Host(),
     ) -> None:
         self._proves = in_preflight()
@@ -79,6 +82,8 @@ class Gateway:
             escalate=escalate,
             multi=os.environ.get("GATEWAY_ALLOW_MULTI") == "1",
             preflight=preflight,
+            probation=_probation(probation),
+            pid_stays=pid_must_stay(os.environ),
         )
         self._work = Work.make(threads, self._emit, allow_sigusr1)
         self._vitals = Vitals(self._inherited)
@@ -259,6 +264,12 @@ def run_gateway_loop(
     if runtime is not None:
         runtime.exit(code)
     return code
+
+
+def _probation(seconds: float) -> float:
+    if not 0 <= seconds <= 3600:
+        raise ConfigError(f"probation {seconds!r}: use 0 to 3600 seconds")
+    return seconds
 
 
 def _mode(wanted: str, environ: Mapping[str, str]) -> tuple[Mode, str]:

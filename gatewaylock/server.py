@@ -15,6 +15,7 @@ class Server(Protocol):
     close() SHOULD finish what it has accepted, until ``gateway.deadline`` at the latest.
     close() SHOULD tell its clients *reason* before it hangs up; ``restart_expected_ms`` says when
     to come back, None that nobody will be there.
+    pause() and resume(), where there are both, accept nothing more and accept again: ``overlap`` needs them.
     close() MAY raise: it is logged, and the next life then begins in a fresh process image only.
     """
 

@@ -117,6 +117,10 @@ def _run(verbs: Any, environ: Mapping[str, str]) -> None:
     )
     _budgets(parser)
     parser.add_argument(
+        "--probation", type=float, default=2.0, metavar="S",
+        help="an overlapping successor has to live this long before we leave (2 s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--allow-sigusr1", action="store_true", help="a bare SIGUSR1 restarts, without a permit"
     )
     parser.add_argument("--no-escalate", action="store_true", help="ignore further stops during a shutdown")

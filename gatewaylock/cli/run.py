@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         allow_sigusr1=args.allow_sigusr1,
         escalate=not args.no_escalate,
         preflight=lambda: _check_all(args),
+        probation=args.probation,
     )
     try:
         return gateway.run(lambda gateway: _start(gateway, args, binds))

@@ -53,7 +53,7 @@ class ControlServer:
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
-        self._accepting = False
+        self._accepting = self._shut = False
         self._pause: Deadline | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="gatewaylock-control", daemon=True)
@@ -78,6 +78,11 @@ class ControlServer:
         self._selector.close()
         self._wake.close()
         self._woken.close()
+
+    def shut(self, shut: bool) -> None:
+        """Leave newcomers on the listener to another process, or (False) take them again."""
+        self._shut = shut
+        self._wake.send(b"x")
 
     def held(self) -> list[int]:
         """Descriptors of the connections whose clients wait for the outcome, for a hand-over."""
@@ -112,7 +117,9 @@ class ControlServer:
             self._open_or_shut()
             until = min(self._crowd.next_deadline(), self._pause or NEVER)
             for key, _ in self._selector.select(until.timeout()):
-                if key.fileobj is self._listener:
+                if key.fileobj is self._woken:
+                    self._woken.recv(64)
+                elif key.fileobj is self._listener and not self._shut:
                     self._accept()
                 elif key.data in self._crowd:
                     self._hear(key.data)
@@ -123,7 +130,7 @@ class ControlServer:
         """Accept only where there is room: who waits outside, in the kernel's queue, waits for a moment."""
         if self._pause and self._pause.passed():
             self._pause = None
-        wanted = self._pause is None and not self._crowd.full()
+        wanted = self._pause is None and not self._crowd.full() and not self._shut
         if wanted and not self._accepting:
             self._selector.register(self._listener, selectors.EVENT_READ)
         elif self._accepting and not wanted:

@@ -74,6 +74,8 @@ class Mode(Enum):
     """How the next life begins."""
 
     EXEC = "exec"  # same pid, fresh image
+    SPAWN = "spawn"  # fresh pid, warm before we drain, starts when we have closed
+    OVERLAP = "overlap"  # fresh pid, starts before we drain
     SUPERVISOR = "supervisor"  # exit, whoever watches us starts us again
     IN_PROCESS = "in-process"  # same image
 

@@ -51,7 +51,9 @@ class Birth:
     def _deadline(self) -> Deadline:
         """Of a later start: the last image's word, or our own."""
         inherited, self._vitals.inherited = self._vitals.inherited, None
-        return Deadline(inherited.deadline) if inherited else Deadline.after(self._house.options.limits.start)
+        if inherited and inherited.channel < 0:
+            return Deadline(inherited.deadline)
+        return Deadline.after(self._house.options.limits.start)
 
     def _started(self, server: Server) -> None:
         vitals, house = self._vitals, self._house
@@ -68,15 +70,26 @@ class Birth:
         house.work.restarts.settled()
         pid, where = house.pid, " ".join(house.listeners.addresses()) or "no socket"
         log.info("serving: name=%s pid=%d life=%d address=%s", house.options.name, pid, vitals.life, where)
-        if vitals.life > 1:
-            text = f"life {vitals.life} serves (pid {pid}){vitals.took()}"
-            house.announce(vitals.outcome(text, pid, Action.RESTART))
+        if vitals.channel:
+            vitals.channel.say("ready")
+        elif vitals.life > 1:
+            self._tell(f"life {vitals.life} serves (pid {pid}){vitals.took()}")
         vitals.accepted = None
+
+    def _tell(self, text: str) -> None:
+        """Those who wait hear that we serve; when that is not what they asked for, why."""
+        vitals = self._vitals
+        setback, vitals.setback = vitals.setback, ""
+        done = None if setback else Action.RESTART
+        text = f"restart failed: {setback}; {text} in the old process" if setback else text
+        self._house.announce(vitals.outcome(text, self._house.pid, done))
 
     def _raised(self, error: BaseException, first: bool) -> None:
         if self._vitals.stop_requested.is_set():
             log.info("start() ended by a stop: %s", error or type(error).__name__)
             self._requests.hear_stop_of_start()
+        elif self._vitals.channel:
+            self._fail_as_successor(error)
         elif first:
             self._vitals.step("broken")
             self._vitals.broken, self._vitals.code = True, 1
@@ -84,6 +97,13 @@ class Birth:
             raise error
         else:
             self._park(error)
+
+    def _fail_as_successor(self, error: BaseException) -> None:
+        """The old process serves again when it hears this."""
+        vitals = self._vitals
+        log.error("gateway startup failed: %s", error, exc_info=error)
+        vitals.code, vitals.farewell = 1, (f"gateway startup failed: {error}", None)
+        vitals.step("broken")
 
     def _park(self, error: BaseException) -> None:
         """Stay alive with the lock free: a crash would cost the pid, its terminal and its supervisor."""

@@ -7,7 +7,7 @@ import time
 
 from ..control.server import ControlServer, Desk
 from ..core.deadline import Deadline
-from ..core.errors import AddressTakenError
+from ..core.errors import AddressTakenError, GatewayLockError
 from ..core.plan import Outcome, Verdict
 from ..system.image import Handoff
 from ..system.inbox import Inbox
@@ -29,7 +29,8 @@ class House:
         self, options: Options, around: Surroundings, work: Work, desk: Desk, inherited: Handoff | None
     ) -> None:
         self.options, self.around, self.work = options, around, work
-        self.inbox = Inbox(around.host, inherited.wake if inherited else None)
+        wake = inherited.wake if inherited and inherited.wake[0] >= 0 else None
+        self.inbox = Inbox(around.host, wake)
         self.watchdog = Watchdog(around.host, work.live)
         self.listeners = Listeners(around.host, inherited.listeners if inherited else None)
         self._lock: GatewayLock | None = None
@@ -53,6 +54,8 @@ class House:
         self._lock = GatewayLock(options.name, run_dir=options.run_dir, port=options.port)
         if inherited and self._lock.adopt(*inherited.lock):
             return
+        if inherited and inherited.channel >= 0:
+            raise GatewayLockError(None, 0.0, "what was handed over is not the lock")
         self._lock.acquire(options.limits.lock)
 
     def ensure_lock(self) -> None:
@@ -90,31 +93,57 @@ class House:
         """The life serves: what it no longer listens on is closed."""
         self.listeners.settle()
 
-    def handoff(self, vitals: Vitals, blocked: tuple[int, ...], deadline: Deadline) -> Handoff:
-        """Everything the next image needs; *deadline* is that of its start."""
+    def describe(self) -> None:
+        """The lock file tells our pid from now on."""
+        if self._lock:
+            self._lock.describe()
+
+    def shut_door(self) -> None:
+        """Somebody else answers on the control socket now."""
+        if self._control:
+            self._control.shut(True)
+
+    def reclaim(self) -> None:
+        """We answer again, and the lock file says so."""
+        self.describe()
+        if self._control:
+            self._control.shut(False)
+
+    def handoff(
+        self, vitals: Vitals, blocked: tuple[int, ...], deadline: Deadline, channel: int = -1
+    ) -> Handoff:
+        """Everything the next image needs; *deadline* is that of its start.
+
+        With a *channel* it is another process: waiting clients and the wake-up pipe stay with us.
+        """
+        fresh = channel >= 0
         return Handoff(
             name=self.options.name,
             pid=self.pid,
             life=vitals.life,
             began=vitals.began,
             lock=self._lock.descriptors() if self._lock else (-1, -1),
-            wake=self.inbox.descriptors(),
+            wake=(-1, -1) if fresh else self.inbox.descriptors(),
             listeners=self.listeners.descriptors(),
             door=self._door.descriptors(),
-            waiting=tuple(self._control.held()) if self._control else (),
+            waiting=tuple(self._control.held()) if self._control and not fresh else (),
             unblock=blocked,
             deadline=deadline.at,
             accepted=time.monotonic() if vitals.accepted is None else vitals.accepted,
             cause=vitals.reason,
+            channel=channel,
         )
 
-    def leave(self, outcome: Outcome) -> None:
-        """Give everything back; the name last of all, and only then tell those who wait for the end."""
+    def leave(self, outcome: Outcome, *, handed_over: bool = False) -> None:
+        """Give everything back; the name last of all, and only then tell those who wait for the end.
+
+        *handed_over*: a successor has copies of it all, and the paths are its own now.
+        """
         for message in self.inbox.pending():
             if isinstance(message, Ask):
                 message.answer(Verdict(False, "the gateway has ended"))
-        self.listeners.close()
-        self._door.close()
+        self.listeners.close(unlink=not handed_over)
+        self._door.close(unlink=not handed_over)
         self.release_lock()
         if self._control:
             self._control.announce(outcome)

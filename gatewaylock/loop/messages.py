@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..core.plan import DrainReport, Request, Verdict
+from ..system.successor import Word
+
+if TYPE_CHECKING:
+    from .handing import Handing
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,28 @@ class Proved:
 
     request: Request
     fault: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A successor said something, or nothing any more."""
+
+    handing: Handing
+    word: Word
+
+
+@dataclass(frozen=True)
+class OnTrial:
+    """The successor has lived through its probation, or it is over for another reason."""
+
+    handing: Handing
+
+
+@dataclass(frozen=True)
+class Told:
+    """The process that we are to succeed said ``go``, or is gone."""
+
+    word: Word
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from ..work.lanes import Lanes
 from ..work.permit import Restarts
 from ..work.runs import Runs
 
+FRESH = (Mode.SPAWN, Mode.OVERLAP)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -30,10 +32,13 @@ class Options:
     escalate: bool
     multi: bool  #: GATEWAY_ALLOW_MULTI: no lock
     preflight: Callable[[], object] | None
+    probation: float  #: seconds that a successor has to live before we leave (overlap)
+    pid_stays: str  #: why a fresh pid would be wrong here; empty where it would not
 
     def mode_for(self, request: Request) -> Mode:
-        """How the life after *request* begins."""
-        return request.mode or self.restart_mode
+        """How the life after *request* begins; ``exec`` where a fresh pid was asked for but would be wrong."""
+        mode = request.mode or self.restart_mode
+        return Mode.EXEC if mode in FRESH and self.pid_stays else mode
 
 
 @dataclass(frozen=True)

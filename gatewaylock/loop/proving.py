@@ -1,25 +1,68 @@
-"""The next version is tried in a child, before anything is closed for it."""
+"""The next version is tried in another process, before anything is closed for it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from ..core.deadline import Deadline
 from ..core.plan import Request
-from ..system.image import Proof
+from ..system import image
+from ..system.image import Handoff
+from ..system.successor import Successor
 from .messages import Proved
 from .parts import Surroundings
+
+
+class Proof(Protocol):
+    """A trial of the next version."""
+
+    def run(self, deadline: Deadline) -> str:
+        """Empty when it loads, else why not."""
+        ...
+
+    def cancel(self) -> None:
+        """End it now; from any thread."""
+        ...
+
+
+class Warming:
+    """The trial of a successor: it loads, says so, and stays to take over."""
+
+    def __init__(self, around: Surroundings, handoff: Callable[[int, tuple[int, ...]], Handoff]) -> None:
+        self.successor = Successor(around.host, around.line)
+        self._host, self._handoff = around.host, handoff
+
+    def run(self, deadline: Deadline) -> str:
+        """Empty when the successor is warm, else why it is not; it is ended then."""
+        # This thread's mask is inherited: no signal finds the new image without its handlers.
+        blocked = image.block_signals(self._host)
+        try:
+            self.successor.start(lambda channel: self._handoff(channel, blocked))
+        except (OSError, ValueError) as error:
+            self.successor.end()
+            return f"cannot be started: {error}"
+        finally:
+            image.unblock_signals(self._host, blocked)
+        word = self.successor.hear(deadline)
+        if word.say == "warm":
+            return ""
+        self.successor.end()
+        said = {"gone": "ended before it was loaded: the log says why", "late": "not loaded in time"}
+        return said.get(word.say, word.error or word.say)
+
+    def cancel(self) -> None:
+        """End the successor."""
+        self.successor.end()
 
 
 class Proving:
     """One trial, on a thread, so that the loop hears a stop meanwhile.  Posts Proved."""
 
-    def __init__(
-        self, around: Surroundings, request: Request, limit: float, post: Callable[[object], None]
-    ) -> None:
+    def __init__(self, request: Request, proof: Proof, limit: float, post: Callable[[object], None]) -> None:
         self.request = request
-        self._proof = Proof(around.host, around.line)
+        self.proof = proof
         self._limit = limit
         self._post = post
 
@@ -28,12 +71,12 @@ class Proving:
         threading.Thread(target=self._run, name="gatewaylock-proof", daemon=True).start()
 
     def cancel(self) -> None:
-        """End the child; what it proves no longer matters."""
-        self._proof.cancel()
+        """End the other process; what it proves no longer matters."""
+        self.proof.cancel()
 
     def _run(self) -> None:
         try:
-            fault = self._proof.run(Deadline.after(self._limit))
+            fault = self.proof.run(Deadline.after(self._limit))
         except Exception as error:  # out of descriptors, out of memory: not proved
             fault = f"could not be tried: {error}"
         self._post(Proved(self.request, fault))

@@ -14,9 +14,13 @@ import time
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Mode, Phase, Request, Verdict
+from ..system.image import Proof
+from .handing import Handing
 from .house import House
-from .messages import Ask, Closed, Drained, Proved
-from .proving import Proving
+from .messages import Ask, Closed, Drained, Heard, OnTrial, Proved, Told
+from .overlap import Overlap
+from .parts import FRESH
+from .proving import Proving, Warming
 from .shutdown import Shutdown
 from .vitals import Vitals
 
@@ -29,6 +33,7 @@ class Requests:
     def __init__(self, house: House, vitals: Vitals) -> None:
         self._house, self._vitals = house, vitals
         self._options = house.options
+        self._overlap = Overlap(house, vitals, self._go_down)
 
     def handle(self, message: object) -> None:
         """One message: a signal's number, or one of messages.py."""
@@ -39,6 +44,13 @@ class Requests:
                 answer(self._stop(request) if request.action is Action.STOP else self._restart(request))
             case Proved():
                 self._proved(message)
+            case Heard(handing, word):
+                handing.hear(word)
+                self._heard(handing)
+            case OnTrial(handing):
+                self._overlap.time_is_up(handing)
+            case Told():
+                self._alone()
             case Drained():
                 self._vitals.step("drained")
             case Closed(clean):
@@ -70,6 +82,19 @@ class Requests:
         log.error("received %s a third time; exiting at once", cause)
         self._house.around.host.exit_now(130 if cause == "SIGINT" else 143)
 
+    def _heard(self, handing: Handing) -> None:
+        """A stop that reached the successor is one for both of us."""
+        if handing.fault == "stopped" and handing is self._vitals.handing and self._vitals.stops == 0:
+            self._stop(Request(Action.STOP, "stop of the successor"))
+        else:
+            self._overlap.heard(handing)
+
+    def _alone(self) -> None:
+        """The process that we succeeded is gone."""
+        if self._vitals.channel:
+            self._vitals.channel.close()
+            self._vitals.channel = None
+
     # -- stop --------------------------------------------------------------------------------------
 
     def _signalled(self, name: str) -> None:
@@ -77,7 +102,7 @@ class Requests:
         restarts = self._house.work.restarts
         if name != "SIGUSR1":
             self._stop(Request(Action.STOP, name))
-        elif self._vitals.leaving or self._vitals.proving:
+        elif self._vitals.busy:
             log.info("received %s during shutdown; ignoring", name)  # and no permit is used up
         elif restarts.consume() or restarts.external_allowed:
             self._restart(Request(Action.RESTART, name))
@@ -97,6 +122,8 @@ class Requests:
             return self._overtake(request, vitals.shutdown, deadline)
         log.info("received %s; shutting down", request.cause)
         _log_reason(request)
+        if vitals.handing and vitals.handing.told_to_go:
+            vitals.handing.forward(signal.SIGTERM)  # it may serve already
         if vitals.phase in (Phase.PARKED, Phase.RESPAWNING):
             self._house.watchdog.arm(deadline, 0)
             self._cancel_proving()
@@ -130,28 +157,42 @@ class Requests:
 
     def _restart(self, request: Request) -> Verdict:
         vitals = self._vitals
-        if vitals.leaving or vitals.proving:
+        if vitals.busy:
             log.info("received %s during shutdown; ignoring", request.cause)
-            if vitals.proving or (vitals.shutdown and not vitals.shutdown.stops):
+            if vitals.proving or vitals.handing or (vitals.shutdown and not vitals.shutdown.stops):
                 return Verdict(True, "a restart is under way; this one joins it")
             return Verdict(False, "the gateway is stopping")
         log.info("received %s; restarting", request.cause)
         _log_reason(request)
         vitals.accepted = time.monotonic()
-        if self._options.mode_for(request) is Mode.IN_PROCESS or request.force:
+        mode = self._options.mode_for(request)
+        if mode is Mode.IN_PROCESS or (request.force and mode not in FRESH):
             self._restart_now(request)
         else:
-            post = self._house.inbox.post
-            vitals.proving = Proving(self._house.around, request, self._options.limits.preflight, post)
-            vitals.proving.start()
+            self._prove(request, mode)
         return Verdict(True, "restarting")
+
+    def _prove(self, request: Request, mode: Mode) -> None:
+        around = self._house.around
+        proof: Proof | Warming
+        if mode in FRESH and self._vitals.phase is Phase.SERVING:
+            due = Deadline.after(self._options.limits.start)
+            proof = Warming(
+                around, lambda channel, blocked: self._house.handoff(self._vitals, blocked, due, channel)
+            )
+        else:
+            proof = Proof(around.host, around.line)
+        self._vitals.proving = Proving(request, proof, self._options.limits.preflight, self._house.inbox.post)
+        self._vitals.proving.start()
 
     def _proved(self, proved: Proved) -> None:
         vitals = self._vitals
         if vitals.proving is None or proved.request is not vitals.proving.request:
             return  # of a restart that a stop has overtaken
-        vitals.proving = None
+        proof, vitals.proving = vitals.proving.proof, None
         if not proved.fault:
+            if isinstance(proof, Warming):
+                vitals.handing = Handing(self._house, vitals, proof.successor)
             self._restart_now(proved.request)
             return
         self._house.work.restarts.settled()
@@ -168,8 +209,18 @@ class Requests:
         if self._vitals.phase is Phase.PARKED:
             self._vitals.request = request
             self._vitals.step("restart")
+        elif self._overlaps(request) and self._vitals.handing:
+            self._overlap.begin(request, self._vitals.handing)
         else:
             self._go_down(request, Deadline.after(limits.drain + limits.shutdown))
+
+    def _overlaps(self, request: Request) -> bool:
+        if self._options.mode_for(request) is not Mode.OVERLAP:
+            return False
+        if not self._overlap.possible():
+            log.warning("no overlap: the server has no pause() and resume(); it is closed first")
+            return False
+        return True
 
     # -- down --------------------------------------------------------------------------------------
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Mode, Phase
 from ..system import image
+from .handing import Handing
 from .house import House
 from .requests import Requests
+from .startwatch import STOPS
 from .vitals import Vitals
 
 log = logging.getLogger("gatewaylock.gateway")
@@ -32,6 +35,8 @@ class Respawn:
                 self._leave(self._house.options.restart_exit_code, text, Action.RESTART)
             case Mode.EXEC:
                 self._exec()
+            case Mode.SPAWN | Mode.OVERLAP:
+                self._hand_over()
             case Mode.IN_PROCESS:
                 log.info("restart mode: in-process restart (%s)", self._house.options.mode_why)
                 self._again()
@@ -43,6 +48,40 @@ class Respawn:
             log.warning("the server did not close cleanly: only a fresh process image may follow")
             return Mode.EXEC
         return mode
+
+    def _hand_over(self) -> None:
+        """Our successor is warm, or (overlap) serves already; from here on it is the gateway or we are."""
+        handing = self._vitals.handing
+        if handing is None:  # forced, without a proof: nobody is warm
+            self._exec()
+            return
+        limit = self._house.options.limits.start
+        deadline = Deadline.after(limit)
+        if not handing.ready:
+            self._house.watchdog.arm(Deadline.after(2 * limit), 1)
+            handing.go()
+        while self._vitals.phase is Phase.RESPAWNING and not (handing.ready or handing.fault):
+            message = self._house.inbox.wait(deadline)
+            if message is None:
+                handing.fault = f"the successor did not start within {limit:g} s"
+            else:
+                self._requests.handle(message)
+        if handing.fault and self._vitals.phase is Phase.RESPAWNING:
+            handing.take_back()
+            self._again()
+        elif self._vitals.phase is Phase.RESPAWNING:
+            self._leave_to(handing)
+
+    def _leave_to(self, handing: Handing) -> None:
+        """It serves.  A stop that came for us until now is for both of us, one that comes later for it."""
+        host = self._house.around.host
+        blocked = image.block_signals(host)
+        self._requests.hear_stops()
+        if self._vitals.phase is Phase.RESPAWNING:
+            for number in signal.sigpending() & set(STOPS):
+                handing.forward(number)
+            handing.leave()
+        image.unblock_signals(host, blocked)
 
     def _exec(self) -> None:
         if not self._have_lock():

@@ -6,13 +6,14 @@ import signal
 from contextlib import ExitStack
 
 from ..core.deadline import Deadline
-from ..core.plan import Phase
+from ..core.plan import Action, Phase
 from ..system import image
 from ..system.image import Handoff
 from .birth import Birth
 from .house import House
 from .requests import Requests
 from .respawn import Respawn
+from .succeeding import Succeeding
 from .vitals import Vitals
 
 
@@ -34,6 +35,8 @@ class Run:
                 leave.callback(self._hush, exits)
             if inherited:
                 self._take_over(inherited)
+                if inherited.channel >= 0:
+                    Succeeding(self._house, self._vitals, inherited.channel).wait()
             while self._vitals.phase is not Phase.EXITED:
                 self._turn()
         return self._vitals.code
@@ -60,16 +63,22 @@ class Run:
 
     def _leave(self, exits: bool) -> None:
         vitals, work = self._vitals, self._house.work
+        text, done = vitals.farewell
         finished = vitals.phase is Phase.EXITED and not vitals.broken
         vitals.phase = Phase.EXITED
         if vitals.proving:
             vitals.proving.cancel()
+        if vitals.handing:
+            vitals.handing.successor.close() if vitals.handed_over else vitals.handing.end(vitals.deadline)
+        theirs = vitals.handed_over or vitals.channel is not None
+        if vitals.channel:
+            vitals.channel.say("stopped" if done is Action.STOP else "failed", text)
+            vitals.channel.close()
         work.restarts.close()
         work.lanes.close()
         work.lanes.abandon()
         work.lanes.shutdown()
-        text, done = vitals.farewell
-        self._house.leave(vitals.outcome(text, self._house.pid, done))
+        self._house.leave(vitals.outcome(text, self._house.pid, done), handed_over=theirs)
         if not (finished and exits):
             # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.
             self._house.watchdog.disarm()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from ..core.deadline import NEVER, Deadline
 from ..core.plan import Action, Outcome, Phase, Request, step
 from ..server import Server
 from ..system.image import Handoff
+from ..system.successor import Channel
 from .proving import Proving
 from .shutdown import Shutdown
+
+if TYPE_CHECKING:
+    from .handing import Handing
 
 
 class Vitals:
@@ -32,6 +37,14 @@ class Vitals:
         self.server: Server | None = None
         self.shutdown: Shutdown | None = None
         self.proving: Proving | None = None
+        #: a warm successor, and how far it has come
+        self.handing: Handing | None = None
+        #: a successor serves, with our lock and our listeners
+        self.handed_over = False
+        #: to the process that we are to succeed, until it is gone
+        self.channel: Channel | None = None
+        #: why the last restart with a fresh pid was taken back
+        self.setback = ""
         #: set as soon as a stop is known, also while ``start()`` runs
         self.stop_requested = threading.Event()
         self.stops = 0
@@ -52,10 +65,15 @@ class Vitals:
         """Whether a stop or restart is under way (in STARTING only a stop is served)."""
         return self.phase not in (Phase.SERVING, Phase.PARKED)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a stop or a restart is under way, or being prepared."""
+        return self.leaving or self.proving is not None or self.handing is not None
+
     def serve(self, server: Server | None) -> None:
         """A life serves (or, without a server, is parked): nothing is under way any more."""
         self.server, self.clean = server, True
-        self.shutdown = self.request = None
+        self.shutdown = self.request = self.handing = None
         self.deadline, self.stops = NEVER, 0
         self.serving_since = time.monotonic() if server else None
 

@@ -32,6 +32,7 @@ class Options(Adjustments):
     """The library's options, and what all connections of one server have in common."""
 
     leaving = False  #: the server is closing: the next answer on each connection is its last
+    paused = False  #: another process accepts; who has a connection here is asked to come there
     cutting = False  #: time is over: no more politeness
     cut = 0  #: requests whose connection was closed before they were answered; the poller counts
 
@@ -119,7 +120,7 @@ class Channel(HTTPChannel):
 
     def ends_after_this(self) -> bool:
         """Whether the answer being made is the last: we are leaving and no other request is here."""
-        if not self.adj.leaving:
+        if not (self.adj.leaving or self.adj.paused):
             return False
         return len(self.requests) <= 1 and not self._partly_read() and not self._arrived()
 

@@ -52,7 +52,7 @@ class Door(BaseWSGIServer):
 
     def readable(self) -> bool:
         """Whether to wait for a connection."""
-        return super().readable() and (self.paused is None or self.paused.passed())
+        return super().readable() and not self.adj.paused and (self.paused is None or self.paused.passed())
 
     def handle_accept(self) -> None:
         """Take what waits, BATCH at most."""

@@ -37,6 +37,11 @@ class Poller:
         """The open connections."""
         return [each for each in self.map.copy().values() if isinstance(each, Channel)]
 
+    def pause(self, paused: bool) -> None:
+        """Accept nothing for a while, or again."""
+        self._adj.paused = paused
+        self._doors[0].pull_trigger()
+
     def leave(self, *, sweep: bool, linger: float) -> None:
         """Accept no more (*sweep*: but what waits in the kernel's queue), answer, close, end."""
         self._sweep, self._linger = sweep, min(self._linger, linger)

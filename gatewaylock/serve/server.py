@@ -89,6 +89,14 @@ class WSGIServer:
         """How many of them have a request that is not answered yet."""
         return sum(channel.busy() for channel in self._poller.channels())
 
+    def pause(self) -> None:
+        """Accept nothing more; what is connected is served, and asked to leave with its next answer."""
+        self._poller.pause(True)
+
+    def resume(self) -> None:
+        """Accept again."""
+        self._poller.pause(False)
+
     def hurry(self) -> None:
         """Look at ``gateway.deadline`` again: it has moved."""
         with self._changed:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 HANDOFF = "GATEWAYLOCK_HANDOFF"
 PREFLIGHT = "GATEWAYLOCK_PREFLIGHT"
+#: how the pid of a successor, which it does not have yet when this is written, stands in the hand-over
+PID_TO_COME = "pid-to-come"
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,25 @@ class Handoff:
     deadline: float  #: monotonic instant at which the next start is overdue
     accepted: float  #: monotonic instant at which the restart was accepted
     cause: str = ""
+    channel: int = -1  #: to the process that leaves; -1 over an exec, where that is this one
     version: int = field(default=1)
 
     def descriptors(self) -> tuple[int, ...]:
         """All that must stay open over the exec."""
-        every = (*self.lock, *self.wake, *self.listeners.values(), *self.door.values(), *self.waiting)
+        every = (
+            *self.lock,
+            *self.wake,
+            *self.listeners.values(),
+            *self.door.values(),
+            *self.waiting,
+            self.channel,
+        )
         return tuple(fd for fd in every if fd >= 0)
 
     def encode(self) -> str:
         """For the environment."""
-        return json.dumps(asdict(self))
+        fields = {**asdict(self), "pid": str(self.pid or PID_TO_COME)}
+        return json.dumps(fields)
 
     @classmethod
     def take(cls, name: str, pid: int) -> Handoff | None:
@@ -94,8 +105,8 @@ class Handoff:
             fields: dict[str, Any] = json.loads(os.environ[HANDOFF])
             for pair in ("lock", "wake", "waiting", "unblock"):
                 fields[pair] = tuple(int(number) for number in fields[pair])
-            handoff = cls(**fields)
-            os.fstat(handoff.wake[0])
+            handoff = cls(**{**fields, "pid": int(fields["pid"])})
+            os.fstat(handoff.channel if handoff.channel >= 0 else handoff.wake[0])
         except KeyError:
             return None
         except (ValueError, TypeError, OSError):

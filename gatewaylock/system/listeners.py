@@ -64,10 +64,10 @@ class Listeners:
         """Address asked for -> descriptor, for a hand-over."""
         return {key: listener.fileno() for key, listener in self._sockets.items()}
 
-    def close(self) -> None:
-        """The end of the gateway: close all, remove the paths that still are ours."""
+    def close(self, *, unlink: bool = True) -> None:
+        """The end of the gateway: close all, and remove the paths unless a successor has them now."""
         for listener in self._sockets.values():
-            if listener.family == socket.AF_UNIX:
+            if unlink and listener.family == socket.AF_UNIX:
                 _unlink_own(listener.getsockname())
         self._close_copies()
 

@@ -107,6 +107,14 @@ class GatewayLock:
         """(lock, guard) for a hand-over; -1 for what there is not."""
         return (-1 if self._fd is None else self._fd, -1 if self._guard is None else self._guard.fileno())
 
+    def describe(self) -> None:
+        """Write who we are into the file that we hold; an error is only logged: it decides nothing."""
+        if self._fd is not None:
+            try:
+                self._write_payload(self._fd)
+            except ConfigError as error:
+                log.warning("%s", error)
+
     def adopt(self, lock_fd: int, guard_fd: int) -> bool:
         """Take over descriptors that came through an exec; whether they prove that we hold this lock.
 
@@ -141,7 +149,7 @@ class GatewayLock:
                 return False
             if self._guard is None:
                 self._guard = guard.take(self.path)
-            self._describe(fd)
+            self._write_payload(fd)
         except BlockingIOError:
             os.close(fd)
             guard.wait_free(self.path, deadline)
@@ -153,7 +161,7 @@ class GatewayLock:
         self._fd = fd
         return True
 
-    def _describe(self, fd: int) -> None:
+    def _write_payload(self, fd: int) -> None:
         payload = {
             "pid": os.getpid(),
             "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -171,6 +171,11 @@ class Lanes:
         with self._changed:
             self._closed = True
 
+    def open(self) -> None:
+        """Admit new tasks again: nothing had to end after all."""
+        with self._changed:
+            self._closed = False
+
     def hold(self) -> None:
         """No queued task begins any more."""
         with self._changed:

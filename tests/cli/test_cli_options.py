@@ -68,7 +68,7 @@ def test_a_wrong_variable_is_named_and_concerns_run_alone() -> None:
         ["run", "--factory"],
         ["run", "a:b", "c:d"],
         ["run", "--drain", "5"],  # no abbreviations: they change their meaning with the next option
-        ["run", "--restart-mode", "spawn"],
+        ["run", "--restart-mode", "magic"],
         ["check"],
         ["restart", "--mode", "auto"],
         ["stop", "--force"],

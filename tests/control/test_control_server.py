@@ -89,7 +89,7 @@ def test_a_slow_decision_keeps_nobody_else_waiting(run_dir: Path) -> None:
         b'{"v": 1, "verb": "dance"}\n',
         b'{"v": 1, "verb": ["stop"]}\n',
         b'{"v": 1, "verb": "stop", "reason": 5}\n',
-        b'{"v": 1, "verb": "restart", "mode": "spawn"}\n',
+        b'{"v": 1, "verb": "restart", "mode": "magic"}\n',
         b'{"v": 1, "verb": "restart", "mode": {}}\n',
         b"[" * 60000 + b"\n",
         b"GET / HTTP/1.1\r\n\r\n",

@@ -1,0 +1,90 @@
+"""The hand-over to a successor, from "go" to the moment when one of the two is alone.
+
+    spawn      we have drained and closed; go; ready: we leave
+    overlap    we accept nothing more; go; ready; it lives through its probation: we drain, close, leave
+
+A successor that fails on the way is ended, and we take the gateway back.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+from ..core.deadline import NEVER, Deadline
+from ..core.plan import Action
+from ..system.successor import Successor, Word
+from .house import House
+from .messages import Heard
+from .vitals import Vitals
+
+log = logging.getLogger("gatewaylock.gateway")
+
+
+class Handing:
+    """One successor, warm, and what it says from now on (posted as Heard)."""
+
+    def __init__(self, house: House, vitals: Vitals, successor: Successor) -> None:
+        self._house, self._vitals, self.successor = house, vitals, successor
+        self.told_to_go = self.ready = self.on_trial = False
+        self.timers: list[threading.Timer] = []
+        #: why it has failed; empty while it has not
+        self.fault = ""
+        threading.Thread(target=self._listen, name="gatewaylock-successor", daemon=True).start()
+
+    def _listen(self) -> None:
+        word = Word("")
+        while word.say != "gone":
+            word = self.successor.hear(NEVER)
+            self._house.inbox.post(Heard(self, word))
+
+    def hear(self, word: Word) -> None:
+        """On the loop's thread: what it said, as a fact."""
+        if word.say == "ready":
+            self.ready = True
+        elif word.say != "warm" and not self.fault:
+            self.fault = word.error or {"gone": "the successor ended: the log says why"}.get(
+                word.say, word.say
+            )
+
+    def go(self) -> None:
+        """It is its turn: the control socket is its own from now on, and it may start."""
+        self.told_to_go = True
+        self._house.shut_door()
+        if not self.fault and not self.successor.say("go"):
+            self.fault = "the successor ended before it was told to start"
+
+    def take_back(self) -> None:
+        """It has failed: end it, and be the one who answers again."""
+        self._stop_clocks()
+        self.successor.end()
+        self._house.reclaim()
+        self._vitals.handing = None
+        self._vitals.setback = self.fault
+        log.warning("full process restart failed (%s); falling back to in-process restart", self.fault)
+
+    def forward(self, number: int) -> None:
+        """A stop that reached us is meant for whoever is the gateway now."""
+        self.successor.signal(number)
+
+    def end(self, deadline: Deadline) -> None:
+        """We stop, and so does it: politely when it may have begun to serve, by force at *deadline*."""
+        self._stop_clocks()
+        if self.told_to_go and self.successor.signal(signal.SIGTERM):
+            self.successor.gone(deadline.earlier(0.2))
+        self.successor.end()
+
+    def _stop_clocks(self) -> None:
+        for timer in self.timers:
+            timer.cancel()
+
+    def leave(self) -> None:
+        """It serves: we go, and take nothing with us."""
+        self._stop_clocks()
+        vitals, pid = self._vitals, self.successor.pid
+        log.info("restart mode: full process restart (spawned pid %d)", pid)
+        text = f"life {vitals.life + 1} serves (pid {pid}){vitals.took()}"
+        vitals.code, vitals.farewell = 0, (text, Action.RESTART)
+        vitals.handed_over = True
+        vitals.step("leave")

@@ -1,0 +1,200 @@
+"""A fresh pid: the process that takes over, as the one that leaves sees it, and the other way round.
+
+    old process        helper            successor
+    start() ---------> fork, wait ------> execv of the exact command line
+                       gone  <----------- (now a child of init, not of a process that is about to leave)
+    hear()  <---------------------------- warm          the target is loaded
+    say("go") --------------------------> start()
+    hear()  <---------------------------- ready | failed{error}
+    leaves
+
+One JSON object a line over a socketpair.  The end of either side is the end of the connection, which the
+other sees at once.  An old process that dies while the successor is warm has left it lock and listeners.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..core.deadline import Deadline
+from .host import Host
+from .image import HANDOFF, PID_TO_COME, CommandLine, Handoff
+
+if TYPE_CHECKING:
+    import subprocess
+
+VERSION = 1
+LINE = 65536  # bytes
+
+#: Single-threaded, so that its fork is safe, and gone afterwards.  It stays until the old process holds a
+#: pidfd of the child: only then is the number sure to be that of the child.
+HELPER = f"""
+import os, sys
+os.set_blocking(0, True)
+child = os.fork()
+if not child:
+    try:
+        os.setsid()
+        os.environ[{HANDOFF!r}] = os.environ[{HANDOFF!r}].replace({PID_TO_COME!r}, str(os.getpid()))
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(int(sys.argv[1]), 1)
+        os.closerange(int(sys.argv[1]), int(sys.argv[1]) + 1)
+        os.execv(sys.argv[2], sys.argv[2:])
+    except OSError as error:
+        os.write(2, f"cannot start {{sys.argv[2]}}: {{error}}\\n".encode())
+    finally:
+        os._exit(127)
+os.write(1, b"%d\\n" % child)
+os.read(0, 1)
+"""
+
+
+class Word(NamedTuple):
+    """What the other side says: ``warm``, ``go``, ``ready``, ``failed``; or ``gone``, ``late``: it says nothing."""
+
+    say: str
+    error: str = ""
+
+
+class Channel:
+    """One end of the socketpair."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._said = bytearray()
+
+    @property
+    def fd(self) -> int:
+        """Its descriptor."""
+        return self._end.fileno()
+
+    def say(self, word: str, error: str = "") -> bool:
+        """One line; False when nobody hears it any more."""
+        try:
+            self._end.sendall(
+                json.dumps({"v": VERSION, "say": word, "error": error[-LINE // 2 :]}).encode() + b"\n"
+            )
+        except OSError:
+            return False
+        return True
+
+    def hear(self, deadline: Deadline) -> Word:
+        """The next word; ``gone`` at the end of the other side, ``late`` at *deadline*."""
+        while b"\n" not in self._said:
+            self._end.settimeout(deadline.timeout() or 0.001 if deadline.timeout() is not None else None)
+            try:
+                chunk = self._end.recv(LINE)
+            except TimeoutError:
+                return Word("late")
+            except OSError:
+                chunk = b""
+            if not chunk or len(self._said) > 4 * LINE:
+                return Word("gone")
+            self._said += chunk
+        line, _, rest = bytes(self._said).partition(b"\n")
+        self._said = bytearray(rest)
+        return _word(line)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._end.close()
+
+
+def _word(line: bytes) -> Word:
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        if fields["v"] != VERSION:
+            return Word("failed", f"it speaks version {fields['v']!r} of the hand-over, we speak {VERSION}")
+        return Word(str(fields["say"]), str(fields.get("error", "")))
+    except (ValueError, TypeError, KeyError):
+        return Word("failed", f"it says {line[:60]!r}")
+
+
+class Successor:
+    """The new process, in the hands of the old one."""
+
+    def __init__(self, host: Host, line: CommandLine) -> None:
+        self._host, self._line = host, line
+        self._pidfd = -1
+        self.pid = 0
+        self._ours, self._theirs = (Channel(end) for end in socket.socketpair())
+
+    def start(self, handoff: Callable[[int], Handoff]) -> None:
+        """Start it; *handoff* makes what it inherits, given the descriptor of its end.  OSError."""
+        left = replace(handoff(self._theirs.fd), pid=0)
+        log_to = os.dup(1)
+        try:
+            helper = self._helper(left, log_to)
+        finally:
+            os.close(log_to)
+            self._theirs.close()
+        with helper:
+            assert helper.stdout is not None and helper.stdin is not None
+            said = helper.stdout.readline()
+            if not said:
+                raise OSError("the helper that starts the successor ended without a word")
+            self.pid = int(said)
+            self._pidfd = os.pidfd_open(self.pid)
+            helper.stdin.close()
+
+    def _helper(self, left: Handoff, log_to: int) -> subprocess.Popen[bytes]:
+        from subprocess import PIPE
+
+        words = [self._line.argv[0], "-I", "-S", "-c", HELPER, str(log_to), *self._line.argv]
+        return self._host.popen(
+            words,
+            cwd=self._line.cwd if os.path.isdir(self._line.cwd) else None,
+            env={**self._line.environ, HANDOFF: left.encode()},
+            stdin=PIPE,
+            stdout=PIPE,
+            pass_fds=(*left.descriptors(), log_to),
+        )
+
+    def say(self, word: str) -> bool:
+        """One word to it."""
+        return self._ours.say(word)
+
+    def hear(self, deadline: Deadline) -> Word:
+        """One word of it."""
+        return self._ours.hear(deadline)
+
+    def signal(self, number: int) -> bool:
+        """Send it a signal; never to another process that has its pid now.  False when it is gone."""
+        if self._pidfd < 0:
+            return False
+        try:
+            signal.pidfd_send_signal(self._pidfd, number)
+        except OSError:
+            return False
+        return True
+
+    def gone(self, deadline: Deadline) -> bool:
+        """Wait for its end; whether it came."""
+        import select
+
+        if self._pidfd < 0:
+            return True
+        poller = select.poll()
+        poller.register(self._pidfd, select.POLLIN)
+        timeout = deadline.timeout()
+        return bool(poller.poll(None if timeout is None else timeout * 1000))
+
+    def end(self) -> None:
+        """Kill it, whatever it does, and see that it is gone: its copy of the lock goes with it."""
+        if self.signal(signal.SIGKILL):
+            self.gone(Deadline.after(5))
+        self.close()
+
+    def close(self) -> None:
+        """Let it go: it is on its own."""
+        self._ours.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
