@@ -23,8 +23,9 @@ from .loop.run import Run
 from .loop.vitals import Vitals
 from .server import Server
 from .system.host import Host
-from .system.image import Handoff, Proof, in_preflight
-from .system.rundir import check_name
+from .system.image import Handoff
+from .system.proof import Proof, in_preflight
+from .system.rundir import RunDir, check_name
 from .system.supervisor import pid_must_stay
 from .work.lanes import Lanes
 from .work.permit import Restarts
@@ -133,6 +134,14 @@ class Gateway:
         return self._vitals.deadline
 
     @property
+    def listeners_stay(self) -> bool:
+        """Whether the listening sockets outlive this life: not over a stop, nor in ``supervisor`` mode."""
+        request = self._vitals.request
+        if request is None or request.action is Action.STOP:
+            return request is None
+        return self._options.mode_for(request) is not Mode.SUPERVISOR
+
+    @property
     def stop_requested(self) -> threading.Event:
         """Set as soon as a stop is known; a long ``start()`` should look at it."""
         return self._vitals.stop_requested
@@ -234,6 +243,7 @@ class Gateway:
 
     def _prove(self, word: int) -> int:
         """In the child of a Proof: we came as far as this, so the program loads."""
+        RunDir.open(self._options.run_dir)
         if self._options.preflight:
             self._options.preflight()
         os.write(word, Proof.WORD)

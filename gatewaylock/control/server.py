@@ -84,6 +84,11 @@ class ControlServer:
         self._shut = shut
         self._wake.send(b"x")
 
+    def forget(self) -> None:
+        """In a forked child: a copy there would keep a client waiting for the end of nobody."""
+        for connection in [*(client.connection for client in self._crowd), *self._waiting, *self._undecided]:
+            connection.close()
+
     def held(self) -> list[int]:
         """Descriptors of the connections whose clients wait for the outcome, for a hand-over."""
         with self._lock:

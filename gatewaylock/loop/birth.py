@@ -35,10 +35,14 @@ class Birth:
         self._hook()
         if not first:
             self._house.watchdog.arm(self._deadline(), 1)
+        if vitals.stop_requested.is_set():  # it came in the last moment of the last life
+            self._requests.hear_stop_of_start()
+            return
         try:
             self._house.open_doors()
             with StartWatch(self._house.inbox, self._stopped):
                 server = self._start()
+            self._house.inbox.rearm()
             if not isinstance(server, Server):
                 raise StartFailed(
                     f"start() returned {server!r}, which has no close(): see gatewaylock.Server"

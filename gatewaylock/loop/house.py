@@ -9,6 +9,7 @@ from ..control.server import ControlServer, Desk
 from ..core.deadline import Deadline
 from ..core.errors import AddressTakenError, GatewayLockError
 from ..core.plan import Outcome, Verdict
+from ..system.host import close_after_fork
 from ..system.image import Handoff
 from ..system.inbox import Inbox
 from ..system.listeners import Listeners
@@ -59,9 +60,12 @@ class House:
         self._lock.acquire(options.limits.lock)
 
     def ensure_lock(self) -> None:
-        """Hold the name, still or again."""
+        """Hold the name, still or again.
+
+        One that we lost while parked is somebody's who serves: the wait is short, for no stop is heard in it.
+        """
         if self._lock:
-            self._lock.ensure(self.options.limits.lock)
+            self._lock.ensure(min(0.5, self.options.limits.lock))
 
     def release_lock(self) -> None:
         """Give the name up while parked, so that a fixed gateway can start beside us."""
@@ -83,6 +87,7 @@ class House:
             self._control = ControlServer(door, self._desk)
             self._control.adopt(self._waiting)
             self._control.start()
+            close_after_fork(self._control.forget)
 
     def announce(self, outcome: Outcome) -> None:
         """Tell all who wait how it ended."""

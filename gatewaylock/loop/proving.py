@@ -68,7 +68,10 @@ class Proving:
 
     def start(self) -> None:
         """Begin."""
-        threading.Thread(target=self._run, name="gatewaylock-proof", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="gatewaylock-proof", daemon=True).start()
+        except RuntimeError as error:
+            self._post(Proved(self.request, f"could not be tried: {error}"))
 
     def cancel(self) -> None:
         """End the other process; what it proves no longer matters."""

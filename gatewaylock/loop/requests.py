@@ -14,7 +14,7 @@ import time
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Mode, Phase, Request, Verdict
-from ..system.image import Proof
+from ..system.proof import Proof
 from .handing import Handing
 from .house import House
 from .messages import Ask, Closed, Drained, Heard, OnTrial, Proved, Told
@@ -145,6 +145,8 @@ class Requests:
     def _stop_again(self, request: Request, under_way: Shutdown) -> Verdict:
         if not self._options.escalate:
             log.info("received %s during shutdown; ignoring", request.cause)
+            if not under_way.stops:
+                self._vitals.stop_requested.clear()  # the next life must not take it for its own
             return Verdict(under_way.stops, "on its way down already")
         self._vitals.stops += 1
         if self._vitals.stops >= 3:

@@ -57,9 +57,9 @@ class Run:
         image.unblock_signals(self._house.around.host, handoff.unblock)
 
     def _hush(self, exits: bool) -> None:
-        """A late signal must not turn a finished run into a death: there is no handler from here on."""
-        if exits and self._vitals.phase is Phase.EXITED:
-            image.block_signals(self._house.around.host)
+        """A late signal must not turn a finished run into a death."""
+        if exits and self._vitals.phase is Phase.EXITED and not self._vitals.broken:
+            self._house.inbox.hush()
 
     def _leave(self, exits: bool) -> None:
         vitals, work = self._vitals, self._house.work

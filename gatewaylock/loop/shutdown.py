@@ -52,7 +52,12 @@ class Shutdown:
 
     def start(self) -> None:
         """Begin, on a daemon thread: one that hangs must not hold the process."""
-        threading.Thread(target=self._run, name="gatewaylock-shutdown", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="gatewaylock-shutdown", daemon=True).start()
+        except RuntimeError as error:
+            # Deaf to further signals meanwhile, but on its way; the watchdog's second line is no thread.
+            log.warning("draining on the main thread: %s", error)
+            self._run()
 
     def become_stop(self, request: Request, deadline: Deadline) -> None:
         """A stop has overtaken the restart: no life follows, and there is less time."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable
 
 from ..core.deadline import NEVER
 from ..system.inbox import Inbox
+
+log = logging.getLogger("gatewaylock.gateway")
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -23,17 +26,22 @@ class StartWatch:
     def __init__(self, inbox: Inbox, on_stop: Callable[[int, int], None]) -> None:
         self._inbox = inbox
         self._on_stop = on_stop
-        self._done = False
+        self._done = self._watching = False
         self._thread = threading.Thread(target=self._watch, name="gatewaylock-start", daemon=True)
 
     def __enter__(self) -> StartWatch:
-        self._thread.start()
+        try:
+            self._thread.start()
+            self._watching = True
+        except RuntimeError as error:
+            log.warning("nobody listens for a stop during start(): %s", error)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._done = True
-        self._inbox.wake()
-        self._thread.join()
+        if self._watching:
+            self._done = True
+            self._inbox.wake()
+            self._thread.join()
 
     def _watch(self) -> None:
         stops = 0

@@ -116,7 +116,8 @@ class WSGIServer:
                 self._reserve = min(RESERVE, left / 4)
         if first:
             log.debug("closing: %s", plain(reason))
-            self._poller.leave(sweep=restart_expected_ms is None, linger=left / 2)
+            stay = getattr(self._gateway, "listeners_stay", restart_expected_ms is not None)
+            self._poller.leave(sweep=not stay, linger=left / 2)
         if not self._wait():
             self._poller.cut(max(GRACE, min(RESERVE, self._gateway.deadline.left()) / 2))
         stuck = self._workers.close(Deadline.after(GRACE))

@@ -51,12 +51,25 @@ def close_after_fork(method: Callable[[], None]) -> None:
     ``multiprocessing`` children inherit every descriptor; one that kept our lock would hold the
     name for as long as it lives, long after a ``kill -9`` of the gateway.
     """
+    os.register_at_fork(after_in_child=_weakly(method))
+
+
+def around_fork(
+    before: Callable[[], None], in_parent: Callable[[], None], in_child: Callable[[], None]
+) -> None:
+    """Have these (bound) called before every fork and after it in either process, as long as their object lives."""
+    os.register_at_fork(
+        before=_weakly(before), after_in_parent=_weakly(in_parent), after_in_child=_weakly(in_child)
+    )
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
     assert isinstance(method, MethodType)
     ref = weakref.WeakMethod(method)
 
-    def in_child() -> None:
-        close = ref()
-        if close is not None:
-            close()
+    def call() -> None:
+        bound = ref()
+        if bound is not None:
+            bound()
 
-    os.register_at_fork(after_in_child=in_child)
+    return call

@@ -1,28 +1,28 @@
-"""The next process image: how we were started, the proof that it loads, the exec."""
+"""The next process image: how we were started, what we leave to it, the exec."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import selectors
+import re
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.deadline import Deadline
 from .host import Host
 from .inbox import signal_numbers
 
-if TYPE_CHECKING:
-    import subprocess
-
 HANDOFF = "GATEWAYLOCK_HANDOFF"
 PREFLIGHT = "GATEWAYLOCK_PREFLIGHT"
 #: how the pid of a successor, which it does not have yet when this is written, stands in the hand-over
 PID_TO_COME = "pid-to-come"
+
+log = logging.getLogger("gatewaylock.image")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def _absolute_script(orig: Sequence[str], count: int, cwd: str) -> list[str]:
     """*orig* with a script's relative path made absolute, so that it is found from anywhere."""
     argv = list(orig)
     at = len(argv) - count  # sys.argv is the tail of sys.orig_argv, from the script on
-    if cwd and 0 < at < len(argv) and argv[at - 1] not in ("-m", "-c") and not argv[at].startswith("-"):
+    module = re.fullmatch(r"-(?![XW])[a-zA-Z]*[mc]", argv[at - 1]) if 0 < at < len(argv) else None
+    if cwd and 0 < at < len(argv) and not module and not argv[at].startswith("-"):
         path = os.path.normpath(os.path.join(cwd, argv[at]))
         if os.path.exists(path):
             argv[at] = path
@@ -112,10 +113,44 @@ class Handoff:
         except (ValueError, TypeError, OSError):
             del os.environ[HANDOFF]
             return None
-        if handoff.version != 1 or handoff.pid != pid or handoff.name != name:
+        if handoff.pid != pid:
             return None
         del os.environ[HANDOFF]
+        if handoff.version != 1 or handoff.name != name:
+            handoff._discard()
+            return None
         return handoff
+
+    def _discard(self) -> None:
+        """It was for another gateway, which this program no longer is: give up its name and its sockets."""
+        log.warning("the last image was gateway %r: its lock and its listeners are given up", self.name)
+        for fd in self.descriptors():
+            _quietly(os.close, fd)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.unblock)
+
+
+def secure() -> None:
+    """Right after an exec, before the program has made its Gateway: no child of it gets what is ours."""
+    try:
+        fields = json.loads(os.environ[HANDOFF])
+        numbers = [*fields["lock"], *fields["wake"], *fields["listeners"].values(), *fields["door"].values()]
+        kept = [
+            int(number) for number in [*numbers, *fields["waiting"], fields["channel"]] if int(number) >= 0
+        ]
+        if fields["pid"] != str(os.getpid()):
+            return
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return
+
+    def in_child() -> None:
+        if HANDOFF in os.environ:  # not taken yet: nobody else closes them
+            for fd in kept:
+                _quietly(os.close, fd)
+
+    for fd in kept:
+        _quietly(os.set_inheritable, fd, False)
+    os.register_at_fork(after_in_child=in_child)
 
 
 def execute(host: Host, line: CommandLine, handoff: Handoff) -> OSError:
@@ -124,26 +159,53 @@ def execute(host: Host, line: CommandLine, handoff: Handoff) -> OSError:
     The alarm covers the next image from its first instruction until it has its own watchdog: it
     survives the exec, where every timer of ours ends.
     """
-    kept = handoff.descriptors()
-    old_cwd = _cwd()
+    kept, old_cwd = handoff.descriptors(), _cwd()
+    alarmed = None
     try:
         for fd in kept:
             host.set_inheritable(fd, True)
         if line.cwd and line.cwd != old_cwd:
             _try_chdir(host, line.cwd)
-        host.alarm(signal.ITIMER_REAL, max(0.001, Deadline(handoff.deadline).left()))
+        alarmed = _set_alarm(host, Deadline(handoff.deadline))
         _flush()
         host.execve(line.argv[0], list(line.argv), {**line.environ, HANDOFF: handoff.encode()})
     except (OSError, ValueError) as error:
         failure = error if isinstance(error, OSError) else OSError(str(error))
     else:
         failure = OSError("execve returned")
-    host.alarm(signal.ITIMER_REAL, 0)
+    _unset_alarm(host, alarmed)
     for fd in kept:
-        host.set_inheritable(fd, False)
+        _quietly(host.set_inheritable, fd, False)
     if old_cwd and old_cwd != line.cwd:
         _try_chdir(host, old_cwd)
     return failure
+
+
+def _set_alarm(host: Host, deadline: Deadline) -> tuple[Any, bool] | None:
+    """The handler and the mask that were there: an alarm that is ignored or blocked would end nobody."""
+    handler = None
+    if threading.current_thread() is threading.main_thread():
+        handler = host.handle(signal.SIGALRM, signal.SIG_DFL)
+    blocked = signal.SIGALRM in host.mask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    host.alarm(signal.ITIMER_REAL, max(0.001, deadline.left()))
+    return handler, blocked
+
+
+def _unset_alarm(host: Host, before: tuple[Any, bool] | None) -> None:
+    host.alarm(signal.ITIMER_REAL, 0)
+    if before is not None:
+        handler, blocked = before
+        if blocked:
+            host.mask(signal.SIG_BLOCK, [signal.SIGALRM])
+        if handler is not None:
+            host.handle(signal.SIGALRM, handler)
+
+
+def _quietly(call: Callable[..., object], *args: object) -> None:
+    try:
+        call(*args)
+    except OSError:
+        pass  # closed already, by a program that closes everything
 
 
 def block_signals(host: Host) -> tuple[int, ...]:
@@ -157,101 +219,6 @@ def unblock_signals(host: Host, numbers: Sequence[int]) -> None:
     host.mask(signal.SIG_UNBLOCK, numbers)
 
 
-class Proof:
-    """A child that starts the next version, far enough to see that it loads, and ends.
-
-    It runs the exact command line.  ``Gateway.run`` knows it by the PREFLIGHT variable and, in place
-    of a life, writes one word into the descriptor named there: exit code 0 alone would also be that
-    of a program that never comes to ``run``.
-    """
-
-    WORD = b"loads\n"
-
-    def __init__(self, host: Host, line: CommandLine) -> None:
-        self._host = host
-        self._line = line
-        self._child: subprocess.Popen[bytes] | None = None
-        self._cancelled = False
-
-    def run(self, deadline: Deadline) -> str:
-        """Empty when the next version loads, else why not (with the end of what it said)."""
-        read, write = os.pipe()
-        with os.fdopen(read, "rb", buffering=0) as word:
-            try:
-                child = self._start(write)
-            except (OSError, ValueError) as error:
-                return f"cannot start {self._line.argv[0]}: {error}"
-            finally:
-                os.close(write)
-            try:
-                return self._watch(child, word, deadline)
-            finally:
-                self._end(child)
-
-    def cancel(self) -> None:
-        """End the child now; ``run`` then returns.  From any thread."""
-        self._cancelled = True
-        if self._child is not None:
-            self._end(self._child)
-
-    def _start(self, write: int) -> subprocess.Popen[bytes]:
-        from subprocess import DEVNULL, PIPE
-
-        self._child = self._host.popen(
-            list(self._line.argv),
-            cwd=self._line.cwd if os.path.isdir(self._line.cwd) else None,
-            env={**self._line.environ, PREFLIGHT: str(write)},
-            stdin=DEVNULL,
-            stdout=DEVNULL,
-            stderr=PIPE,
-            pass_fds=(write,),
-            start_new_session=True,
-        )
-        return self._child
-
-    def _watch(self, child: subprocess.Popen[bytes], word: IO[bytes], deadline: Deadline) -> str:
-        said = {"word": b"", "stderr": b""}
-        assert child.stderr is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(word, selectors.EVENT_READ, "word")
-            selector.register(child.stderr, selectors.EVENT_READ, "stderr")
-            while selector.get_map() and said["word"] != self.WORD:
-                ready = selector.select(deadline.timeout())
-                if not ready:
-                    return f"not loaded in time; it said:\n{_tail(said['stderr'])}"
-                for key, _ in ready:
-                    chunk = os.read(key.fd, 65536)
-                    said[key.data] = (said[key.data] + chunk)[-8192:]
-                    if not chunk:
-                        selector.unregister(key.fileobj)
-        if said["word"] == self.WORD:
-            return ""
-        code = child.wait(deadline.timeout())
-        return f"ended with exit code {code} before it was loaded; it said:\n{_tail(said['stderr'])}"
-
-    def _end(self, child: subprocess.Popen[bytes]) -> None:
-        if child.poll() is None:
-            try:
-                self._host.killpg(child.pid, signal.SIGKILL)  # its own session: nobody else's
-            except ProcessLookupError:
-                pass
-            child.wait()
-        if child.stderr is not None and not self._cancelled:
-            child.stderr.close()
-
-
-def in_preflight() -> int | None:
-    """The descriptor that waits for the word, in a child of a Proof; None in any other process."""
-    try:
-        return int(os.environ.pop(PREFLIGHT))
-    except (KeyError, ValueError):
-        return None
-
-
-def _tail(said: bytes) -> str:
-    return said.decode("utf-8", "replace").strip() or "nothing"
-
-
 def _cwd() -> str:
     try:
         return os.getcwd()
@@ -263,7 +230,7 @@ def _try_chdir(host: Host, path: str) -> None:
     try:
         host.chdir(path)
     except OSError as error:
-        logging.getLogger("gatewaylock.image").warning("cannot go back to %s: %s", path, error.strerror)
+        log.warning("cannot go back to %s: %s", path, error.strerror)
 
 
 def _flush() -> None:
@@ -274,4 +241,7 @@ def _flush() -> None:
         except (OSError, ValueError):
             pass  # a closed pipe: nothing to save
     for handler in logging.getLogger().handlers:
-        handler.flush()
+        try:
+            handler.flush()
+        except Exception:
+            pass  # the next image logs to the same place, or says why not

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import select
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..core.deadline import NEVER, Deadline
-from .host import Host, close_after_fork
+from .host import Host, around_fork
+
+log = logging.getLogger("gatewaylock.inbox")
 
 
 class Rule(NamedTuple):
@@ -52,12 +56,21 @@ class Inbox:
         self._messages: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._read, self._write = inherited or os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._open = True
+        self._borrowed: dict[int, Any] = {}  # number -> the handler to give back
         if inherited:
-            for fd in inherited:
-                host.set_inheritable(fd, False)
-            for number in self._bytes():
-                self._messages.put(number)
-        close_after_fork(self.close)
+            self._take_over(inherited)
+        self._masks = threading.local()
+        around_fork(self._before_fork, self._after_fork, self._in_child)
+
+    def _take_over(self, pipe: tuple[int, int]) -> None:
+        """What the last image did not get to read: our signals only, whoever else's handlers it had."""
+        for fd in pipe:
+            self._host.set_inheritable(fd, False)
+        late = [number for number in self._bytes() if number in signal_numbers()]
+        for number in late:
+            self._messages.put(number)
+        if late:
+            os.write(self._write, bytes(late))  # back again, for the watcher of the first start
 
     def on_signal(self, number: int, frame: FrameType | None = None) -> None:
         """The handler.  No logging, no locks, no decisions here."""
@@ -119,13 +132,55 @@ class Inbox:
         with ExitStack() as give_back:
             previous = self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
             give_back.callback(self._host.wakeup_fd, previous)
+            give_back.callback(self._give_back)
             for number in signal_numbers():
                 if number == signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
                     continue
                 before = self._host.handle(number, self.on_signal)
                 # None: a handler that was not installed from Python, which cannot be put back
-                give_back.callback(self._host.handle, number, signal.SIG_DFL if before is None else before)
+                self._borrowed[number] = signal.SIG_DFL if before is None else before
             yield
+
+    def rearm(self) -> None:
+        """Wait for signals again although ``start()`` took the wake-up descriptor (asyncio.run does)."""
+        if not self._borrowed:
+            return
+        self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in self._borrowed:
+            if signal.getsignal(number) != self.on_signal:
+                name = signal.Signals(number).name
+                log.warning("start() has a handler of its own for %s: we no longer see that signal", name)
+
+    def hush(self) -> None:
+        """The process is about to end: give back nothing, ignore what still comes.
+
+        A default disposition would turn a finished run into a death by signal, and blocking would hold
+        for this thread alone.
+        """
+        for number in self._borrowed:
+            self._host.handle(number, signal.SIG_IGN)
+        self._borrowed.clear()
+
+    def _give_back(self) -> None:
+        while self._borrowed:
+            number, handler = self._borrowed.popitem()
+            self._host.handle(number, handler)
+
+    def _before_fork(self) -> None:
+        """A signal for the child must not find our handler there, which would tell us to stop."""
+        self._masks.before = self._host.mask(signal.SIG_BLOCK, signal_numbers()) if self._borrowed else None
+
+    def _after_fork(self) -> None:
+        if self._masks.before is not None:
+            self._host.mask(signal.SIG_SETMASK, self._masks.before)
+
+    def _in_child(self) -> None:
+        """In a forked child: it must end by SIGTERM, and its signals are no bytes for a pipe of ours."""
+        if self._borrowed:
+            signal.set_wakeup_fd(-1)
+            self._give_back()
+        self.close()
+        self._after_fork()
 
     def descriptors(self) -> tuple[int, int]:
         """(read, write) for an exec."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import stat
@@ -11,6 +12,8 @@ from collections.abc import Mapping
 from ..core.errors import AddressTakenError, ConfigError
 from .host import Host, close_after_fork
 from .rundir import SOCKET_PATH_BYTES
+
+log = logging.getLogger("gatewaylock.listeners")
 
 
 class Listeners:
@@ -37,7 +40,7 @@ class Listeners:
         AddressTakenError or ConfigError when it cannot be bound.
         """
         key = f"{host}:{port}"
-        return self._sockets.get(self._mark(key)) or self._keep(key, self._bind_tcp(host, port))
+        return self._alive(self._mark(key)) or self._keep(key, self._bind_tcp(host, port))
 
     def unix(self, path: str) -> socket.socket:
         """The Unix socket that listens at *path*, mode 0600.  A stale one of ours is replaced.
@@ -45,7 +48,7 @@ class Listeners:
         AddressTakenError while another process listens there, ConfigError for what cannot be a path.
         """
         key = f"unix:{path}"
-        return self._sockets.get(self._mark(key)) or self._keep(key, _bind_unix(path))
+        return self._alive(self._mark(key)) or self._keep(key, _bind_unix(path))
 
     def begin(self) -> None:
         """A new life asks for its sockets anew."""
@@ -58,18 +61,30 @@ class Listeners:
 
     def addresses(self) -> tuple[str, ...]:
         """Where we listen, as ``host:port`` or ``unix:path``."""
-        return tuple(_address(listener) for listener in self._sockets.values())
+        alive = [listener for listener in self._sockets.values() if listener.fileno() >= 0]
+        return tuple(_address(listener) for listener in alive)
 
     def descriptors(self) -> dict[str, int]:
         """Address asked for -> descriptor, for a hand-over."""
-        return {key: listener.fileno() for key, listener in self._sockets.items()}
+        every = {key: listener.fileno() for key, listener in self._sockets.items()}
+        return {key: fd for key, fd in every.items() if fd >= 0}
 
     def close(self, *, unlink: bool = True) -> None:
         """The end of the gateway: close all, and remove the paths unless a successor has them now."""
         for listener in self._sockets.values():
-            if unlink and listener.family == socket.AF_UNIX:
+            if unlink and listener.fileno() >= 0 and listener.family == socket.AF_UNIX:
                 _unlink_own(listener.getsockname())
         self._close_copies()
+
+    def _alive(self, key: str) -> socket.socket | None:
+        """The one we have, unless a server closed it (many do): who connected meanwhile was refused."""
+        listener = self._sockets.get(key)
+        if listener is not None and listener.fileno() < 0:
+            log.warning(
+                "the last life closed the listening socket of %s: give it gateway.listen(...).dup()", key
+            )
+            return None
+        return listener
 
     def _mark(self, key: str) -> str:
         self._asked.add(key)

@@ -76,12 +76,23 @@ class GatewayLock:
         Errors as for ``acquire``.  Somebody may have deleted the file under us: the guard has kept
         the name, and we lock the new file before another life begins.
         """
-        if self._fd is not None and self._run_dir.is_linked(self._file, self._fd):
-            return
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-        self.acquire(timeout)
+        if self._fd is None:
+            self.acquire(timeout)
+        elif not self._run_dir.is_linked(self._file, self._fd):
+            self._renew(timeout)
+
+    def _renew(self, timeout: float) -> None:
+        """Lock the file that is there now, and hold the old one until we do."""
+        old, self._fd = self._fd, None
+        try:
+            RunDir.open(self._run_dir.path)  # it may have been wiped as a whole
+            self.acquire(timeout)
+        except ConfigError as error:
+            log.warning("the lock file cannot be made anew, the guard alone keeps the name: %s", error)
+            self._fd, old = old, None
+        finally:
+            if old is not None:
+                os.close(old)
 
     def release(self) -> None:
         """Give the name up; nothing happens when we do not hold it.

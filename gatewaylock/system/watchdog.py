@@ -42,9 +42,16 @@ class Watchdog:
             self._timer = threading.Timer(deadline.left(), self._fire, (code,))
             self._timer.name = "gatewaylock-watchdog"
             self._timer.daemon = True  # it must not keep alive a process that has ended in time
-            self._timer.start()
             self._stderr = _never_blocking_stderr()
-            self._host.dump_later(deadline.left() + BEHIND, exit=True, file=self._stderr)
+            try:
+                self._timer.start()
+            except RuntimeError as error:
+                log.warning("the watchdog has only its second line: %s", error)
+            stderr = sys.__stderr__ if self._stderr is None else self._stderr
+            try:
+                self._host.dump_later(deadline.left() + BEHIND, exit=True, file=stderr)
+            except (OSError, ValueError, RuntimeError, AttributeError) as error:
+                log.warning("the watchdog has only its first line: %s", error)
 
     def disarm(self) -> None:
         """Nothing happens at the deadline any more."""
@@ -96,4 +103,4 @@ def _never_blocking_stderr() -> int | None:
     try:
         return os.dup(2)
     except OSError:
-        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        return None  # no descriptor left, or no stderr: then stderr itself, as far as there is one
