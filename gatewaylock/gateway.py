@@ -17,7 +17,7 @@ from .core.plan import Action, Mode, Phase, Request, Status, Verdict
 from .loop.birth import Birth
 from .loop.house import House
 from .loop.messages import Ask
-from .loop.parts import Options, Surroundings, Work
+from .loop.parts import FRESH, Options, Surroundings, Work
 from .loop.requests import Requests
 from .loop.run import Run
 from .loop.vitals import Vitals
@@ -167,6 +167,9 @@ class Gateway:
         house = House(self._options, self._around, self._work, self, self._inherited)
         requests = Requests(house, self._vitals)
         self._house, self._requests = house, requests
+        if self._options.pid_stays and self._options.restart_mode in FRESH:
+            mode = self._options.restart_mode.value
+            log.warning("no %s restarts here (%s); exec, which keeps the pid", mode, self._options.pid_stays)
         birth = Birth(house, self._vitals, requests, lambda: start(self))
         turns = Run(house, self._vitals, requests, birth)
         return turns.run(signals=install_signals, exits=install_signals if exits is None else exits)

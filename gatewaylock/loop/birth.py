@@ -79,6 +79,7 @@ class Birth:
         elif vitals.life > 1:
             self._tell(f"life {vitals.life} serves (pid {pid}){vitals.took()}")
         vitals.accepted = None
+        self._requests.restart_again()
 
     def _tell(self, text: str) -> None:
         """Those who wait hear that we serve; when that is not what they asked for, why."""

@@ -85,6 +85,9 @@ class Handing:
         vitals, pid = self._vitals, self.successor.pid
         log.info("restart mode: full process restart (spawned pid %d)", pid)
         text = f"life {vitals.life + 1} serves (pid {pid}){vitals.took()}"
+        for request in vitals.again:
+            self.successor.say("again", request.reason)
+            text += "; one more restart follows"
         vitals.code, vitals.farewell = 0, (text, Action.RESTART)
         vitals.handed_over = True
         vitals.step("leave")

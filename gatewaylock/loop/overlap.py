@@ -24,8 +24,14 @@ log = logging.getLogger("gatewaylock.gateway")
 class Overlap:
     """Admission passes at one instant: we accept nothing more, then the successor is told to go."""
 
-    def __init__(self, house: House, vitals: Vitals, go_down: Callable[[Request, Deadline], None]) -> None:
-        self._house, self._vitals, self._go_down = house, vitals, go_down
+    def __init__(
+        self,
+        house: House,
+        vitals: Vitals,
+        go_down: Callable[[Request, Deadline], None],
+        again: Callable[[], None],
+    ) -> None:
+        self._house, self._vitals, self._go_down, self._again = house, vitals, go_down, again
 
     def possible(self) -> bool:
         """Whether the server can be told to accept no more, and to accept again."""
@@ -80,6 +86,7 @@ class Overlap:
         vitals.setback, vitals.request, vitals.accepted, vitals.reason = "", None, None, ""
         text = f"restart failed: {handing.fault}; life {vitals.life} still serves"
         self._house.announce(vitals.outcome(text, self._house.pid))
+        self._again()
 
     def _call(self, name: str) -> None:
         try:

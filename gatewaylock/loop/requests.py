@@ -11,10 +11,12 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from dataclasses import replace
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Mode, Phase, Request, Verdict
 from ..system.proof import Proof
+from ..system.successor import Word
 from .handing import Handing
 from .house import House
 from .messages import Ask, Closed, Drained, Heard, OnTrial, Proved, Told
@@ -33,7 +35,7 @@ class Requests:
     def __init__(self, house: House, vitals: Vitals) -> None:
         self._house, self._vitals = house, vitals
         self._options = house.options
-        self._overlap = Overlap(house, vitals, self._go_down)
+        self._overlap = Overlap(house, vitals, self._go_down, self.restart_again)
 
     def handle(self, message: object) -> None:
         """One message: a signal's number, or one of messages.py."""
@@ -49,8 +51,8 @@ class Requests:
                 self._heard(handing)
             case OnTrial(handing):
                 self._overlap.time_is_up(handing)
-            case Told():
-                self._alone()
+            case Told(word):
+                self._told(word)
             case Drained():
                 self._vitals.step("drained")
             case Closed(clean):
@@ -89,11 +91,27 @@ class Requests:
         else:
             self._overlap.heard(handing)
 
-    def _alone(self) -> None:
-        """The process that we succeeded is gone."""
-        if self._vitals.channel:
+    def _told(self, word: Word) -> None:
+        """The process that we succeed leaves us a restart to do, or is gone: then it is time for it."""
+        if word.say == "end":
+            self._stop(Request(Action.STOP, "the process before us"))
+        elif word.say == "again":
+            self._vitals.again.append(Request(Action.RESTART, "late restart request", word.error))
+        elif self._vitals.channel:
             self._vitals.channel.close()
             self._vitals.channel = None
+            self.restart_again()
+
+    def restart_again(self) -> None:
+        """However many restarts were asked for too late for the one that is over: they become one more."""
+        vitals = self._vitals
+        if vitals.again and not vitals.busy and vitals.channel is None:
+            last, reasons = (
+                vitals.again[-1],
+                "; ".join(request.reason for request in vitals.again if request.reason),
+            )
+            vitals.again.clear()
+            self._restart(replace(last, reason=reasons[:1000]))
 
     # -- stop --------------------------------------------------------------------------------------
 
@@ -159,9 +177,15 @@ class Requests:
 
     def _restart(self, request: Request) -> Verdict:
         vitals = self._vitals
+        if (vitals.handing or vitals.channel) and vitals.stops == 0:
+            log.info("received %s during restart; one more follows", request.cause)
+            vitals.again.append(request)
+            return Verdict(
+                True, "a restart is under way whose version is loaded already; one more follows it"
+            )
         if vitals.busy:
             log.info("received %s during shutdown; ignoring", request.cause)
-            if vitals.proving or vitals.handing or (vitals.shutdown and not vitals.shutdown.stops):
+            if vitals.proving or (vitals.shutdown and not vitals.shutdown.stops):
                 return Verdict(True, "a restart is under way; this one joins it")
             return Verdict(False, "the gateway is stopping")
         log.info("received %s; restarting", request.cause)

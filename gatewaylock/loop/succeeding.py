@@ -36,11 +36,11 @@ class Succeeding:
         threading.Thread(target=self._listen, name="gatewaylock-predecessor", daemon=True).start()
         while True:
             message = self._house.inbox.wait()
-            if isinstance(message, Told):
+            if isinstance(message, Told) and message.word.say != "end":
                 self.told(message.word)
                 self._house.describe()
                 return
-            if self._is_stop(message):
+            if isinstance(message, Told) or self._is_stop(message):
                 self._vitals.farewell = ("stopped", Action.STOP)
                 self._vitals.phase = Phase.EXITED
                 return
@@ -65,11 +65,10 @@ class Succeeding:
             self._vitals.channel = None
 
     def _listen(self) -> None:
-        word = self._channel.hear(NEVER)
-        self._house.inbox.post(Told(word))
+        word = Word("")
         while word.say != "gone":
             word = self._channel.hear(NEVER)
-        self._house.inbox.post(Told(word))
+            self._house.inbox.post(Told(word))
 
     def _is_stop(self, message: object) -> bool:
         if isinstance(message, Ask):

@@ -43,6 +43,8 @@ class Vitals:
         self.handed_over = False
         #: to the process that we are to succeed, until it is gone
         self.channel: Channel | None = None
+        #: restarts asked for when the version under way had been loaded already
+        self.again: list[Request] = []
         #: why the last restart with a fresh pid was taken back
         self.setback = ""
         #: set as soon as a stop is known, also while ``start()`` runs

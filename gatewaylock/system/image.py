@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..core.deadline import Deadline
@@ -76,7 +76,6 @@ class Handoff:
     accepted: float  #: monotonic instant at which the restart was accepted
     cause: str = ""
     channel: int = -1  #: to the process that leaves; -1 over an exec, where that is this one
-    version: int = field(default=1)
 
     def descriptors(self) -> tuple[int, ...]:
         """All that must stay open over the exec."""
@@ -102,46 +101,54 @@ class Handoff:
         None when there is none, or when it is not for us: inherited through a child of a child, made
         by another version, or mangled.  What it claims is still to be proved, descriptor by descriptor.
         """
-        try:
-            fields: dict[str, Any] = json.loads(os.environ[HANDOFF])
-            for pair in ("lock", "wake", "waiting", "unblock"):
-                fields[pair] = tuple(int(number) for number in fields[pair])
-            handoff = cls(**{**fields, "pid": int(fields["pid"])})
-            os.fstat(handoff.channel if handoff.channel >= 0 else handoff.wake[0])
-        except KeyError:
-            return None
-        except (ValueError, TypeError, OSError):
-            del os.environ[HANDOFF]
-            return None
-        if handoff.pid != pid:
+        fields = _left_to_us(pid)
+        if not fields:
             return None
         del os.environ[HANDOFF]
-        if handoff.version != 1 or handoff.name != name:
-            handoff._discard()
+        try:
+            if fields["name"] != name:
+                raise ValueError(f"it is for gateway {fields['name']!r}, and this is {name!r}")
+            for pair in ("lock", "wake", "waiting", "unblock"):
+                fields[pair] = tuple(int(number) for number in fields[pair])
+            handoff = cls(**{**fields, "pid": pid})
+            os.fstat(handoff.channel if handoff.channel >= 0 else handoff.wake[0])
+        except (KeyError, ValueError, TypeError, OSError) as error:
+            _discard(fields, error)
             return None
         return handoff
 
-    def _discard(self) -> None:
-        """It was for another gateway, which this program no longer is: give up its name and its sockets."""
-        log.warning("the last image was gateway %r: its lock and its listeners are given up", self.name)
-        for fd in self.descriptors():
-            _quietly(os.close, fd)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.unblock)
+
+def _left_to_us(pid: int) -> dict[str, Any]:
+    """The fields of a hand-over to process *pid*; none when there is none or it is not for us."""
+    try:
+        fields: dict[str, Any] = json.loads(os.environ[HANDOFF])
+        return fields if fields["pid"] == str(pid) else {}
+    except (KeyError, ValueError, TypeError):
+        return {}
+
+
+def _numbers(fields: Mapping[str, Any]) -> list[int]:
+    """The descriptors that *fields* names, whatever version wrote them."""
+    found: list[Any] = [fields.get("channel", -1)]
+    for name in ("lock", "wake", "waiting"):
+        found += fields.get(name) or []
+    for name in ("listeners", "door"):
+        found += (fields.get(name) or {}).values()
+    return [number for number in found if isinstance(number, int) and number >= 0]
+
+
+def _discard(fields: Mapping[str, Any], why: Exception) -> None:
+    """We cannot be what the last image made us for: give up its name and its sockets, and be a fresh start."""
+    log.warning("what the last image left is given up: %s", why)
+    for fd in _numbers(fields):
+        _quietly(os.close, fd)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal_numbers())
 
 
 def secure() -> None:
     """Right after an exec, before the program has made its Gateway: no child of it gets what is ours."""
-    try:
-        fields = json.loads(os.environ[HANDOFF])
-        numbers = [*fields["lock"], *fields["wake"], *fields["listeners"].values(), *fields["door"].values()]
-        kept = [
-            int(number) for number in [*numbers, *fields["waiting"], fields["channel"]] if int(number) >= 0
-        ]
-        if fields["pid"] != str(os.getpid()):
-            return
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return
+    kept = _numbers(_left_to_us(os.getpid()))
 
     def in_child() -> None:
         if HANDOFF in os.environ:  # not taken yet: nobody else closes them

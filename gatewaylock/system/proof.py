@@ -78,6 +78,8 @@ class Proof:
             pass_fds=(write,),
             start_new_session=True,
         )
+        if self._cancelled:
+            self._end(self._child)
         return self._child
 
     def _watch(self, child: subprocess.Popen[bytes], word: IO[bytes], deadline: Deadline) -> str:

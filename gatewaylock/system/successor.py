@@ -6,7 +6,7 @@
     hear()  <---------------------------- warm          the target is loaded
     say("go") --------------------------> start()
     hear()  <---------------------------- ready | failed{error}
-    leaves
+    leaves              (or says end: it stops, or takes the gateway back)
 
 One JSON object a line over a socketpair.  The end of either side is the end of the connection, which the
 other sees at once.  An old process that dies while the successor is warm has left it lock and listeners.
@@ -18,6 +18,7 @@ import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -57,7 +58,7 @@ os.read(0, 1)
 
 
 class Word(NamedTuple):
-    """What the other side says: ``warm``, ``go``, ``ready``, ``failed``; or ``gone``, ``late``: it says nothing."""
+    """What the other side says (see above); ``gone`` and ``late`` when it says nothing."""
 
     say: str
     error: str = ""
@@ -123,6 +124,8 @@ class Successor:
     def __init__(self, host: Host, line: CommandLine) -> None:
         self._host, self._line = host, line
         self._pidfd = -1
+        self._lock = threading.Lock()  # a stop may end it while another thread still starts it
+        self._ended = False
         self.pid = 0
         self._ours, self._theirs = (Channel(end) for end in socket.socketpair())
 
@@ -141,8 +144,13 @@ class Successor:
             if not said:
                 raise OSError("the helper that starts the successor ended without a word")
             self.pid = int(said)
-            self._pidfd = os.pidfd_open(self.pid)
+            with self._lock:
+                self._pidfd = os.pidfd_open(self.pid)
+                ended = self._ended
             helper.stdin.close()
+        if ended:
+            self.end()
+            raise OSError("it was called off")
 
     def _helper(self, left: Handoff, log_to: int) -> subprocess.Popen[bytes]:
         from subprocess import PIPE
@@ -157,9 +165,9 @@ class Successor:
             pass_fds=(*left.descriptors(), log_to),
         )
 
-    def say(self, word: str) -> bool:
+    def say(self, word: str, text: str = "") -> bool:
         """One word to it."""
-        return self._ours.say(word)
+        return self._ours.say(word, text)
 
     def hear(self, deadline: Deadline) -> Word:
         """One word of it."""
@@ -187,7 +195,13 @@ class Successor:
         return bool(poller.poll(None if timeout is None else timeout * 1000))
 
     def end(self) -> None:
-        """Kill it, whatever it does, and see that it is gone: its copy of the lock goes with it."""
+        """Kill it, whatever it does, and see that it is gone: its copy of the lock goes with it.
+
+        It is told first: by itself the end of the channel would mean that it is the gateway now.
+        """
+        with self._lock:
+            self._ended = True
+        self.say("end")
         if self.signal(signal.SIGKILL):
             self.gone(Deadline.after(5))
         self.close()

@@ -1,0 +1,138 @@
+"""Restarts with a fresh pid, and what no restart may leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from http_tools import Hammer
+from speaking import PROGRAMS, eventually, gateway, gateway_argv, started
+from torture import after_restarts, flooded, is_free, killed, page, pids, serves
+
+FRESH = ["spawn", "overlap"]
+EVERY = ["exec", *FRESH]
+
+
+@pytest.mark.parametrize("mode", FRESH)
+def test_a_restart_has_a_fresh_pid_and_the_old_one_exits_0(run_dir: Path, mode: str) -> None:
+    with page(run_dir, mode, "--probation", "0.1") as old:
+        done = gateway("restart", "--run-dir", run_dir)
+        assert "life 2 serves" in done.stdout, done.stderr
+        assert old.popen.wait(20) == 0
+        [new] = pids(run_dir)
+        assert new != old.pid and f"(pid {new})" in done.stdout
+        assert os.getsid(new) == new, "a session of its own"
+        assert gateway("stop", "--run-dir", run_dir).stdout == "stopped\n"
+        assert eventually(lambda: not pids(run_dir))
+        assert is_free(run_dir)
+
+
+@pytest.mark.parametrize("mode", FRESH)
+def test_10_restarts_under_load_lose_no_request(run_dir: Path, mode: str) -> None:
+    words = gateway_argv(
+        "run", "echo_app:app", "--run-dir", run_dir, "--bind", "127.0.0.1:0", "--probation", "0.2"
+    )
+    with started(*words, "--restart-mode", mode, cwd=PROGRAMS) as said:
+        port = int(said.hears(r"address=127.0.0.1:(\d+)")[1])
+        try:
+            with Hammer(("127.0.0.1", port), fresh=4, kept=4, paths=("/", "/fast", "/slow")) as clients:
+                for life in range(2, 12):
+                    done = gateway("restart", "--run-dir", run_dir)
+                    assert f"life {life} serves" in done.stdout, done.stderr
+            assert clients.lost() == {}
+            assert clients.ended["right"] >= 100
+        finally:
+            gateway("stop", "--run-dir", run_dir)
+
+
+@pytest.mark.parametrize("mode", EVERY)
+def test_the_name_is_never_free_during_restarts(run_dir: Path, mode: str) -> None:
+    """A gateway that waits in a blocking flock would get it in the first instant in which it is."""
+    words = gateway_argv("run", "--run-dir", run_dir, "--bind", "127.0.0.1:0", "--lock-timeout", "300")
+    with page(run_dir, mode, "--probation", "0"), started(*words) as waiting:
+        for _ in range(8):
+            assert gateway("restart", "--run-dir", run_dir).returncode == 0
+        assert waiting.lines == []
+        assert gateway("stop", "--run-dir", run_dir).returncode == 0
+        waiting.hears("serving")
+
+
+@pytest.mark.parametrize("mode", EVERY)
+@pytest.mark.parametrize("seed", range(4))
+def test_kill_9_at_any_moment_leaves_a_gateway_or_a_free_name(run_dir: Path, mode: str, seed: int) -> None:
+    assert killed(run_dir, mode, seed) in ("serves", "free")
+
+
+@pytest.mark.parametrize("mode", EVERY)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_storm_of_signals_leaves_it_alive_or_cleanly_stopped(run_dir: Path, mode: str, seed: int) -> None:
+    assert flooded(run_dir, mode, seed) == ("serves" if seed % 2 else "stopped")
+
+
+@pytest.mark.parametrize("mode", ["exec", "spawn", "in-process"])
+def test_restarts_leave_no_descriptor_and_no_thread_behind(run_dir: Path, mode: str) -> None:
+    (_, early), (_, late) = after_restarts(run_dir, mode, (3, 10))
+    assert (early["descriptors"], early["threads"]) == (late["descriptors"], late["threads"])
+
+
+@pytest.mark.parametrize("mode", FRESH)
+def test_a_stop_of_either_process_stops_both(run_dir: Path, mode: str) -> None:
+    for turn in range(4):
+        with page(run_dir, mode, "--probation", "5") as old:
+            gateway("restart", "--no-wait", "--run-dir", run_dir)
+            assert eventually(lambda: len(pids(run_dir)) > 1 or old.popen.poll() is not None)
+            for pid in sorted(pids(run_dir), key=lambda pid: pid == old.pid)[:1] if turn % 2 else [old.pid]:
+                os.kill(pid, signal.SIGTERM)
+            gateway("stop", "--run-dir", run_dir)
+            assert eventually(lambda: not pids(run_dir), 15), old.text()
+
+
+def test_the_old_process_killed_while_the_successor_is_warm_leaves_it_the_gateway(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import threading\nfrom gatewaylock.serve import serve, status_app\nclass Slow:\n"
+        "    def __init__(self, server): self.server = server\n"
+        "    def close(self, reason, *, restart_expected_ms): print('closing', flush=True); threading.Event().wait()\n"
+        "def start(gateway): return Slow(serve(gateway, status_app(gateway), [gateway.listen('127.0.0.1', 0)]))\n"
+    )
+    words = gateway_argv("run", "slow:start", "--factory", "--run-dir", run_dir, "--restart-mode", "spawn")
+    with started(*words, cwd=tmp_path) as old:
+        old.hears("serving")
+        gateway("restart", "--no-wait", "--run-dir", run_dir)
+        old.hears("closing")
+        old.popen.kill()
+        old.popen.wait()
+        assert eventually(lambda: serves(run_dir))
+        assert len(pids(run_dir)) == 1 and not is_free(run_dir)
+        os.kill(pids(run_dir)[0], signal.SIGKILL)
+
+
+def test_a_late_request_becomes_one_more_restart_with_every_reason(run_dir: Path) -> None:
+    with page(run_dir, "overlap", "--probation", "1") as said:
+        gateway("restart", "--no-wait", "--run-dir", run_dir, "--reason", "first")
+        said.hears("life=2")  # the successor has loaded its version: what is asked now is not in it
+        for reason in ("second", "third"):
+            os.kill(said.pid, 0)
+            assert serves(run_dir)
+            gateway("restart", "--no-wait", "--run-dir", run_dir, "--reason", reason)
+        said.hears("reason given: .*second")
+        said.hears("life=3")
+        assert eventually(lambda: serves(run_dir))
+
+
+@pytest.mark.parametrize("mode", FRESH)
+def test_where_the_pid_must_stay_it_is_said_and_exec_takes_its_place(run_dir: Path, mode: str) -> None:
+    """A shell that becomes "supervise", as daemontools names its watcher."""
+    words = gateway_argv("run", "--run-dir", run_dir, "--bind", "127.0.0.1:0", "--restart-mode", mode)
+    watcher = run_dir / "supervise"
+    watcher.symlink_to("/bin/sh")
+    quoted = " ".join(f"'{word}'" for word in words)
+    with started(watcher, "-c", f"{quoted}; echo over") as said:
+        said.hears("WARNING .*a supervisor: it watches this pid.*exec")
+        said.hears("serving")
+        assert "life 2 serves" in gateway("restart", "--run-dir", run_dir).stdout
+        said.hears(r"restart mode: full process restart .exec")
+        gateway("stop", "--run-dir", run_dir)

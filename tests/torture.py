@@ -1,0 +1,126 @@
+"""Kill it, flood it, restart it without end; and say what was left.  For the tests in short, for benchmarks in long."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from speaking import Program, environment, eventually, gateway, gateway_argv, started
+
+from gatewaylock import GatewayLock, GatewayLockError
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def pids(run_dir: Path) -> list[int]:
+    """Every process that has *run_dir* in its command line, but for the questions of the tests."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if bytes(run_dir) in words and b"run" in words:
+                found.append(int(entry.name))
+    return found
+
+
+@contextmanager
+def page(run_dir: Path, mode: str, *words: str) -> Iterator[Program]:
+    """A gateway that serves the built-in page; all its successors are killed at the end."""
+    argv = gateway_argv("run", "--run-dir", run_dir, "--bind", "127.0.0.1:0", "--restart-mode", mode, *words)
+    with started(*argv) as said:
+        try:
+            said.hears("serving: ")
+            yield said
+        finally:
+            while left := pids(run_dir):
+                for pid in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+
+def serves(run_dir: Path) -> bool:
+    """Whether a gateway says that it serves."""
+    return " is serving" in gateway("status", "--run-dir", run_dir).stdout
+
+
+def is_free(run_dir: Path) -> bool:
+    """Whether the name can be had."""
+    lock = GatewayLock("gateway", run_dir=str(run_dir))
+    try:
+        lock.acquire(0)
+    except GatewayLockError:
+        return False
+    lock.release()
+    return True
+
+
+def killed(run_dir: Path, mode: str, seed: int) -> str:
+    """Kill old, new or both at a random moment of a restart.  What was left: "serves" or "free"."""
+    draw = random.Random(seed)
+    with page(run_dir, mode, "--probation", "0.2") as said:
+        asked = subprocess.Popen(
+            gateway_argv("restart", "--run-dir", run_dir), env=environment(), stderr=subprocess.DEVNULL
+        )
+        threading.Event().wait(draw.uniform(0, 0.7))
+        victims = draw.choice(("old", "new", "both"))
+        for pid in pids(run_dir):
+            if victims == "both" or (pid == said.pid) == (victims == "old"):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        settled = eventually(lambda: serves(run_dir) or (is_free(run_dir) and not pids(run_dir)), 20)
+        asked.kill()
+        asked.wait()
+        assert settled, f"seed {seed}, {mode}, {victims} killed: neither served nor free\n{said.text()}"
+        return "serves" if pids(run_dir) else "free"
+
+
+def flooded(run_dir: Path, mode: str, seed: int, seconds: float = 0.6, count: int = 300) -> str:
+    """*count* signals of all kinds in random order.  "stopped" when a stop was among them, else "serves"."""
+    draw = random.Random(seed)
+    kinds = (signal.SIGUSR1,) if seed % 2 else (signal.SIGUSR1,) * 30 + STOPS
+    with page(run_dir, mode, "--allow-sigusr1", "--no-escalate", "--probation", "0.1") as said:
+        sent = set()
+        for _ in range(count):
+            sent.add(number := draw.choice(kinds))
+            for pid in pids(run_dir)[:3] if draw.random() < 0.05 else [said.pid]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            threading.Event().wait(seconds / count * draw.random())
+        if not sent & set(STOPS):
+            assert eventually(lambda: serves(run_dir), 20), said.text()
+            return "serves"
+        for pid in pids(run_dir):
+            os.kill(pid, signal.SIGTERM)
+        assert eventually(lambda: not pids(run_dir), 20), f"seed {seed}: a stop was lost\n{said.text()}"
+        assert is_free(run_dir)
+        return "stopped"
+
+
+def resources(pid: int) -> dict[str, int]:
+    """Descriptors, threads, and resident memory in KiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
+    return {
+        "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+        "threads": int(status["Threads"]),
+        "resident": int(status["VmRSS"].split()[0]),
+    }
+
+
+def after_restarts(run_dir: Path, mode: str, counts: tuple[int, ...]) -> Iterator[tuple[int, dict[str, int]]]:
+    """The resources of the gateway after so many restarts."""
+    with page(run_dir, mode):
+        for number in range(1, max(counts) + 1):
+            done = gateway("restart", "--run-dir", run_dir)
+            assert f"life {number + 1} serves" in done.stdout, done.stderr
+            if number in counts:
+                pid = int(done.stdout.split("(pid ")[1].split(")")[0])
+                time.sleep(0.05)  # let the threads of the last life go
+                yield number, resources(pid)
