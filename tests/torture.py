@@ -65,9 +65,9 @@ def killed(run_dir: Path, mode: str, seed: int) -> str:
     """Kill old, new or both at a random moment of a restart.  What was left: "serves" or "free"."""
     draw = random.Random(seed)
     with page(run_dir, mode, "--probation", "0.2") as said:
-        asked = subprocess.Popen(
-            gateway_argv("restart", "--run-dir", run_dir), env=environment(), stderr=subprocess.DEVNULL
-        )
+        words = gateway_argv("restart", "--run-dir", run_dir)
+        quiet = subprocess.DEVNULL
+        asked = subprocess.Popen(words, env=environment(), stdout=quiet, stderr=quiet)
         threading.Event().wait(draw.uniform(0, 0.7))
         victims = draw.choice(("old", "new", "both"))
         for pid in pids(run_dir):

@@ -106,12 +106,9 @@ class Requests:
         """However many restarts were asked for too late for the one that is over: they become one more."""
         vitals = self._vitals
         if vitals.again and not vitals.busy and vitals.channel is None:
-            last, reasons = (
-                vitals.again[-1],
-                "; ".join(request.reason for request in vitals.again if request.reason),
-            )
+            last, reasons = vitals.again[-1], [request.reason for request in vitals.again if request.reason]
             vitals.again.clear()
-            self._restart(replace(last, reason=reasons[:1000]))
+            self._restart(replace(last, reason="; ".join(reasons)[:1000]))
 
     # -- stop --------------------------------------------------------------------------------------
 
@@ -140,8 +137,7 @@ class Requests:
             return self._overtake(request, vitals.shutdown, deadline)
         log.info("received %s; shutting down", request.cause)
         _log_reason(request)
-        if vitals.handing and vitals.handing.told_to_go:
-            vitals.handing.forward(signal.SIGTERM)  # it may serve already
+        self._pass_on_stop()
         if vitals.phase in (Phase.PARKED, Phase.RESPAWNING):
             self._house.watchdog.arm(deadline, 0)
             self._cancel_proving()
@@ -156,6 +152,7 @@ class Requests:
         self._vitals.request = request
         self._house.watchdog.arm(deadline, 0)
         under_way.become_stop(request, deadline)
+        self._pass_on_stop()
         if self._vitals.phase is Phase.RESPAWNING:
             self._vitals.step("stop")
         return Verdict(True, "stopping instead of restarting")
@@ -171,7 +168,14 @@ class Requests:
             self.exit_at_once(request.cause)
         log.info("received %s again; skipping the rest of the drain", request.cause)
         under_way.hurry()
+        self._pass_on_stop()
         return Verdict(True, "stopping; the rest of the drain is skipped")
+
+    def _pass_on_stop(self) -> None:
+        """A successor that was told to go may serve already: the stop is for it as well."""
+        handing = self._vitals.handing
+        if handing and handing.told_to_go:
+            handing.forward(signal.SIGTERM)
 
     # -- restart -----------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from speaking import ROOT, environment, started
 
 from gatewaylock import Limits
 from gatewaylock.cli.options import BUDGETS
+from gatewaylock.system import supervisor
 from gatewaylock.system.inbox import RULES
 
 TEXT = (ROOT / "README.rst").read_text(encoding="utf-8")
@@ -116,6 +117,11 @@ def test_the_tables_say_what_the_code_does() -> None:
         assert rows[rule.signal] == list(rule)
     for name, says in BUDGETS.items():
         assert rows[name] == [name, f"{getattr(Limits(), name):g}", says]
+
+
+def test_the_table_of_where_the_pid_must_stay_is_the_code_s() -> None:
+    for rule in supervisor.RULES:
+        assert re.search(rf"^{rule.where} +{re.escape(rule.why)}$", TEXT, re.MULTILINE), rule.where
 
 
 def test_the_programs_it_points_to_are_there() -> None:
