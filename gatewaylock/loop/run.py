@@ -9,6 +9,7 @@ from ..core.deadline import Deadline
 from ..core.plan import Action, Phase
 from ..system import image
 from ..system.image import Handoff
+from ..system.successor import Channel
 from .birth import Birth
 from .house import House
 from .requests import Requests
@@ -29,17 +30,26 @@ class Run:
         inherited = self._vitals.inherited
         with ExitStack() as leave:
             leave.callback(self._leave, exits)
-            self._house.take_lock(inherited)
+            if inherited and inherited.channel >= 0:
+                self._vitals.channel = Channel.inherited(inherited.channel)
+            self._take_lock(inherited)
             if signals:
                 leave.enter_context(self._house.inbox.borrowed())
                 leave.callback(self._hush, exits)
             if inherited:
                 self._take_over(inherited)
-                if inherited.channel >= 0:
-                    Succeeding(self._house, self._vitals, inherited.channel).wait()
+            if self._vitals.channel:
+                Succeeding(self._house, self._vitals, self._vitals.channel).wait()
             while self._vitals.phase is not Phase.EXITED:
                 self._turn()
         return self._vitals.code
+
+    def _take_lock(self, inherited: Handoff | None) -> None:
+        try:
+            self._house.take_lock(inherited)
+        except Exception as error:
+            self._vitals.farewell = (str(error), None)  # for the one whom we were to succeed
+            raise
 
     def _turn(self) -> None:
         match self._vitals.phase:

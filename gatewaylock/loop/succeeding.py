@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import traceback
 
@@ -21,11 +20,8 @@ log = logging.getLogger("gatewaylock.gateway")
 class Succeeding:
     """Load, say so, wait for ``go``.  The old process may die at any point: then it is our turn at once."""
 
-    def __init__(self, house: House, vitals: Vitals, channel: int) -> None:
-        self._house, self._vitals = house, vitals
-        end = socket.socket(fileno=channel)
-        end.set_inheritable(False)
-        self._channel = vitals.channel = Channel(end)
+    def __init__(self, house: House, vitals: Vitals, channel: Channel) -> None:
+        self._house, self._vitals, self._channel = house, vitals, channel
 
     def wait(self) -> None:
         """Returns when it is our turn, or with the phase EXITED when it never will be."""

@@ -71,6 +71,13 @@ class Channel:
         self._end = end
         self._said = bytearray()
 
+    @classmethod
+    def inherited(cls, fd: int) -> Channel:
+        """The end that the process before us left us."""
+        end = socket.socket(fileno=fd)
+        end.set_inheritable(False)
+        return cls(end)
+
     @property
     def fd(self) -> int:
         """Its descriptor."""
@@ -89,7 +96,8 @@ class Channel:
     def hear(self, deadline: Deadline) -> Word:
         """The next word; ``gone`` at the end of the other side, ``late`` at *deadline*."""
         while b"\n" not in self._said:
-            self._end.settimeout(deadline.timeout() or 0.001 if deadline.timeout() is not None else None)
+            timeout = deadline.timeout()
+            self._end.settimeout(None if timeout is None else max(0.001, timeout))  # 0 would not wait at all
             try:
                 chunk = self._end.recv(LINE)
             except TimeoutError:
@@ -127,17 +135,19 @@ class Successor:
         self._lock = threading.Lock()  # a stop may end it while another thread still starts it
         self._ended = False
         self.pid = 0
-        self._ours, self._theirs = (Channel(end) for end in socket.socketpair())
+        self._ours: Channel | None = None
 
     def start(self, handoff: Callable[[int], Handoff]) -> None:
         """Start it; *handoff* makes what it inherits, given the descriptor of its end.  OSError."""
-        left = replace(handoff(self._theirs.fd), pid=0)
-        log_to = os.dup(1)
+        self._ours, theirs = (Channel(end) for end in socket.socketpair())
         try:
-            helper = self._helper(left, log_to)
+            log_to = os.dup(1)
+            try:
+                helper = self._helper(replace(handoff(theirs.fd), pid=0), log_to)
+            finally:
+                os.close(log_to)
         finally:
-            os.close(log_to)
-            self._theirs.close()
+            theirs.close()
         with helper:
             assert helper.stdout is not None and helper.stdin is not None
             said = helper.stdout.readline()
@@ -167,11 +177,11 @@ class Successor:
 
     def say(self, word: str, text: str = "") -> bool:
         """One word to it."""
-        return self._ours.say(word, text)
+        return self._ours is not None and self._ours.say(word, text)
 
     def hear(self, deadline: Deadline) -> Word:
         """One word of it."""
-        return self._ours.hear(deadline)
+        return Word("gone") if self._ours is None else self._ours.hear(deadline)
 
     def signal(self, number: int) -> bool:
         """Send it a signal; never to another process that has its pid now.  False when it is gone."""
@@ -208,7 +218,8 @@ class Successor:
 
     def close(self) -> None:
         """Let it go: it is on its own."""
-        self._ours.close()
+        if self._ours is not None:
+            self._ours.close()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
