@@ -207,9 +207,9 @@ class Gateway:
         if house is None or requests is None or self._vitals.phase is Phase.EXITED:
             answer(Verdict(False, "the gateway does not run"))
             return
-        house.inbox.post(Ask(request, answer))
         if request.action is Action.STOP:
-            requests.stop_soon()
+            requests.stop_soon()  # before it is heard: the loop may take the event back
+        house.inbox.post(Ask(request, answer))
 
     def status(self) -> Status:
         """What it is doing at this moment."""

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -114,6 +113,13 @@ def resources(pid: int) -> dict[str, int]:
     }
 
 
+def settled(pid: int) -> dict[str, int]:
+    """The same, once the threads of the last life have gone: the smallest of a second's looks."""
+    looks = []
+    eventually(lambda: looks.append(resources(pid)) or len(looks) >= 50)
+    return min(looks, key=lambda look: (look["threads"], look["descriptors"]))
+
+
 def after_restarts(run_dir: Path, mode: str, counts: tuple[int, ...]) -> Iterator[tuple[int, dict[str, int]]]:
     """The resources of the gateway after so many restarts."""
     with page(run_dir, mode):
@@ -122,5 +128,5 @@ def after_restarts(run_dir: Path, mode: str, counts: tuple[int, ...]) -> Iterato
             assert f"life {number + 1} serves" in done.stdout, done.stderr
             if number in counts:
                 pid = int(done.stdout.split("(pid ")[1].split(")")[0])
-                time.sleep(0.05)  # let the threads of the last life go
-                yield number, resources(pid)
+                assert eventually(lambda: len(pids(run_dir)) == 1), "the last process is still there"
+                yield number, settled(pid)

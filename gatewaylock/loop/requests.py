@@ -206,7 +206,7 @@ class Requests:
         around = self._house.around
         proof: Proof | Warming
         if mode in FRESH and self._vitals.phase is Phase.SERVING:
-            due = Deadline.after(self._options.limits.start)
+            due = Deadline.after(self._options.limits.preflight + 1)  # of its own; we end it before that
             proof = Warming(
                 around, lambda channel, blocked: self._house.handoff(self._vitals, blocked, due, channel)
             )

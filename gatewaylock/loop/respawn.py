@@ -16,6 +16,8 @@ from .vitals import Vitals
 
 log = logging.getLogger("gatewaylock.gateway")
 
+UNCLEAN = "the server did not close cleanly: only a fresh process image may follow"
+
 
 class Respawn:
     """Turns RESPAWNING into STARTING or EXITED, or the process into its next image."""
@@ -45,7 +47,7 @@ class Respawn:
         request = self._vitals.request
         mode = self._house.options.mode_for(request) if request else self._house.options.restart_mode
         if mode is Mode.IN_PROCESS and not self._vitals.clean:
-            log.warning("the server did not close cleanly: only a fresh process image may follow")
+            log.warning(UNCLEAN)
             return Mode.EXEC
         return mode
 
@@ -67,10 +69,18 @@ class Respawn:
             else:
                 self._requests.handle(message)
         if handing.fault and self._vitals.phase is Phase.RESPAWNING:
-            handing.take_back()
-            self._again()
+            self._take_back(handing)
         elif self._vitals.phase is Phase.RESPAWNING:
             self._leave_to(handing)
+
+    def _take_back(self, handing: Handing) -> None:
+        """It has failed: our next life is in this image, or in a fresh one where the last left it half closed."""
+        handing.take_back()
+        if self._vitals.clean:
+            self._again()
+        else:
+            log.warning(UNCLEAN)
+            self._exec()
 
     def _leave_to(self, handing: Handing) -> None:
         """It serves.  A stop that came for us until now is for both of us, one that comes later for it."""
