@@ -70,10 +70,10 @@ class Birth:
         vitals.reason = ""
         house.watchdog.disarm()
         house.settle()
-        house.work.lanes.resume()
         house.work.restarts.settled()
         pid, where = house.pid, " ".join(house.listeners.addresses()) or "no socket"
         log.info("serving: name=%s pid=%d life=%d address=%s", house.options.name, pid, vitals.life, where)
+        house.work.lanes.resume()  # behind the line in the log: who reads it sees what came after what
         if vitals.channel:
             vitals.channel.say("ready")
         elif vitals.life > 1:
