@@ -57,7 +57,8 @@ class Birth:
         inherited, self._vitals.inherited = self._vitals.inherited, None
         if inherited and inherited.channel < 0:
             return Deadline(inherited.deadline)
-        return Deadline.after(self._house.options.limits.start)
+        # The process before us gives up on us first, so that its word on it is the one that is heard.
+        return Deadline.after(self._house.options.limits.start + (1 if self._vitals.channel else 0))
 
     def _started(self, server: Server) -> None:
         vitals, house = self._vitals, self._house

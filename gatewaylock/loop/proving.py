@@ -40,7 +40,7 @@ class Warming:
         blocked = image.block_signals(self._host)
         try:
             self.successor.start(lambda channel: self._handoff(channel, blocked))
-        except (OSError, ValueError) as error:
+        except Exception as error:
             self.successor.end()
             return f"cannot be started: {error}"
         finally:

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Mode, Phase, Request, Verdict
+from ..system.image import Handoff
 from ..system.proof import Proof
 from ..system.successor import Word
 from .handing import Handing
@@ -206,14 +207,17 @@ class Requests:
         around = self._house.around
         proof: Proof | Warming
         if mode in FRESH and self._vitals.phase is Phase.SERVING:
-            due = Deadline.after(self._options.limits.preflight + 1)  # of its own; we end it before that
-            proof = Warming(
-                around, lambda channel, blocked: self._house.handoff(self._vitals, blocked, due, channel)
-            )
+            proof = Warming(around, self._leave_to_successor)
         else:
             proof = Proof(around.host, around.line)
         self._vitals.proving = Proving(request, proof, self._options.limits.preflight, self._house.inbox.post)
         self._vitals.proving.start()
+
+    def _leave_to_successor(self, channel: int, blocked: tuple[int, ...]) -> Handoff:
+        """It proves its copy of the lock on the file that the others see: somebody may have deleted ours."""
+        self._house.ensure_lock()
+        due = Deadline.after(self._options.limits.preflight + 1)  # of its own; we end it before that
+        return self._house.handoff(self._vitals, blocked, due, channel)
 
     def _proved(self, proved: Proved) -> None:
         vitals = self._vitals

@@ -90,6 +90,9 @@ class GatewayLock:
         except ConfigError as error:
             log.warning("the lock file cannot be made anew, the guard alone keeps the name: %s", error)
             self._fd, old = old, None
+        except GatewayLockError:
+            self._fd, old = old, None  # what we had; whether it still serves us is the caller's question
+            raise
         finally:
             if old is not None:
                 os.close(old)

@@ -315,6 +315,14 @@ def test_out_of_descriptors_a_restart_is_refused_and_works_later(
 
 
 @pytest.mark.parametrize("mode", EVERY)
+def test_a_lock_file_deleted_meanwhile_costs_no_restart(run_dir: Path, tmp_path: Path, mode: str) -> None:
+    with deployed(run_dir, tmp_path, mode) as version:
+        (run_dir / "gateway.lock").unlink()
+        version.works_when_fixed()
+        assert not is_free(run_dir)
+
+
+@pytest.mark.parametrize("mode", EVERY)
 def test_a_full_disk_under_the_run_directory_costs_no_restart(
     run_dir: Path, tmp_path: Path, mode: str
 ) -> None:
