@@ -51,7 +51,19 @@ def close_after_fork(method: Callable[[], None]) -> None:
     ``multiprocessing`` children inherit every descriptor; one that kept our lock would hold the
     name for as long as it lives, long after a ``kill -9`` of the gateway.
     """
-    os.register_at_fork(after_in_child=_weakly(method))
+    assert isinstance(method, MethodType)
+    _CLOSERS[method.__self__] = method.__func__
+
+
+def _close_in_child() -> None:
+    for owner, close in list(_CLOSERS.items()):
+        close(owner)
+
+
+# One hook for the process and not one for each object: CPython never lets go of a hook, and each life
+# makes objects of this kind (measured: 0.9 KB a life).
+_CLOSERS: weakref.WeakKeyDictionary[object, Callable[..., None]] = weakref.WeakKeyDictionary()
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 def around_fork(
