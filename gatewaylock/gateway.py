@@ -22,6 +22,7 @@ from .loop.requests import Requests
 from .loop.run import Run
 from .loop.vitals import Vitals
 from .server import Server
+from .system.hangup import meaning_of_hangup
 from .system.host import Host
 from .system.image import Handoff
 from .system.proof import Proof, in_preflight
@@ -84,10 +85,11 @@ class Gateway:
             multi=os.environ.get("GATEWAY_ALLOW_MULTI") == "1",
             preflight=preflight,
             probation=_probation(probation),
+            hangup=meaning_of_hangup(os.environ, self._inherited is not None and self._inherited.terminal),
             pid_stays=pid_must_stay(os.environ),
         )
         self._work = Work.make(threads, self._emit, allow_sigusr1)
-        self._vitals = Vitals(self._inherited)
+        self._vitals = Vitals(self._inherited, host.pid())
         self._house: House | None = None
         self._requests: Requests | None = None
 
@@ -208,7 +210,7 @@ class Gateway:
             answer(Verdict(False, "the gateway does not run"))
             return
         if request.action is Action.STOP:
-            requests.stop_soon()  # before it is heard: the loop may take the event back
+            requests.stopping.soon()  # before it is heard: the loop may take the event back
         house.inbox.post(Ask(request, answer))
 
     def status(self) -> Status:

@@ -16,6 +16,7 @@ from speaking import Program, environment, eventually, gateway, gateway_argv, st
 from gatewaylock import GatewayLock, GatewayLockError
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
+RESTARTS = (signal.SIGUSR1, signal.SIGHUP)  # what starts here has no terminal
 
 
 def pids(run_dir: Path) -> list[int]:
@@ -83,7 +84,7 @@ def killed(run_dir: Path, mode: str, seed: int) -> str:
 def flooded(run_dir: Path, mode: str, seed: int, seconds: float = 0.6, count: int = 300) -> str:
     """*count* signals of all kinds in random order.  "stopped" when a stop was among them, else "serves"."""
     draw = random.Random(seed)
-    kinds = (signal.SIGUSR1,) if seed % 2 else (signal.SIGUSR1,) * 30 + STOPS
+    kinds = RESTARTS if seed % 2 else RESTARTS * 15 + STOPS
     with page(run_dir, mode, "--allow-sigusr1", "--no-escalate", "--probation", "0.1") as said:
         sent = set()
         for _ in range(count):

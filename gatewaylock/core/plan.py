@@ -85,7 +85,8 @@ class Request:
     """A stop or a restart, and why; made once, where it was asked for.
 
     ``cause`` is who asked ("SIGTERM", "gateway stop", ...), ``reason`` what they said.
-    ``mode`` overrides the gateway's own restart mode; ``force`` skips the proof of the new version.
+    ``mode`` overrides the gateway's own restart mode.  ``force`` skips what takes time: of a restart the
+    proof of the new version, of a stop the drain.
     """
 
     action: Action
@@ -93,6 +94,10 @@ class Request:
     reason: str = ""
     mode: Mode | None = None
     force: bool = False
+
+    def why(self) -> str:
+        """Cause and reason, for people."""
+        return f"{self.cause}: {self.reason}" if self.reason else self.cause
 
 
 @dataclass(frozen=True)

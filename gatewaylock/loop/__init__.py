@@ -4,7 +4,11 @@ parts      how a gateway was asked to behave, and its work
 vitals     where it is: phase, life, deadline, what is under way
 house      what it holds of the operating system: lock, doors, inbox, watchdog
 birth      a life begins: start() under a watch, serving or parked
-requests   what the inbox says: stop, restart, escalation
+requests   what the inbox says, and whose it is
+stopping   stops, and how they escalate
+restarting restarts: proved, refused, merged
+descent    the way down from a life
+news       who wants to know what happens
 proving    the next version is tried in a child
 shutdown   a life ends: drain, close, on a thread of its own
 respawn    how the next life begins

@@ -40,7 +40,7 @@ class Birth:
             return
         try:
             self._house.open_doors()
-            with StartWatch(self._house.inbox, self._stopped):
+            with StartWatch(self._house.inbox, self._house.stops(), self._stopped):
                 server = self._start()
             self._house.inbox.rearm()
             if not isinstance(server, Server):
@@ -80,7 +80,7 @@ class Birth:
         elif vitals.life > 1:
             self._tell(f"life {vitals.life} serves (pid {pid}){vitals.took()}")
         vitals.accepted = None
-        self._requests.restart_again()
+        self._requests.restarting.again()
 
     def _tell(self, text: str) -> None:
         """Those who wait hear that we serve; when that is not what they asked for, why."""
@@ -131,6 +131,6 @@ class Birth:
     def _stopped(self, count: int, number: int) -> None:
         """On the watcher's thread: the stop itself is served when ``start()`` is back, in time or not at all."""
         if count == 1:
-            self._requests.stop_soon()
+            self._requests.stopping.soon()
         elif count >= 3 and self._house.options.escalate:
-            self._requests.exit_at_once(signal.Signals(number).name)
+            self._requests.stopping.exit_at_once(signal.Signals(number).name)

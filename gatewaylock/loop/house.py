@@ -11,7 +11,7 @@ from ..core.errors import AddressTakenError, GatewayLockError
 from ..core.plan import Outcome, Verdict
 from ..system.host import close_after_fork
 from ..system.image import Handoff
-from ..system.inbox import Inbox
+from ..system.inbox import Inbox, Meaning, meaning_of, signal_numbers
 from ..system.listeners import Listeners
 from ..system.lock import GatewayLock
 from ..system.rundir import RunDir
@@ -44,6 +44,14 @@ class House:
     def pid(self) -> int:
         """Ours."""
         return self.around.host.pid()
+
+    def meaning(self, number: int) -> Meaning:
+        """What a signal asks for."""
+        return meaning_of(number, self.options.hangup)
+
+    def stops(self) -> tuple[int, ...]:
+        """The signals that ask for a stop."""
+        return tuple(number for number in signal_numbers() if self.meaning(number) is Meaning.STOP)
 
     def take_lock(self, inherited: Handoff | None) -> None:
         """Hold the name, by what the last image left or anew.  GatewayLockError, ConfigError."""
@@ -137,6 +145,7 @@ class House:
             accepted=time.monotonic() if vitals.accepted is None else vitals.accepted,
             cause=vitals.reason,
             channel=channel,
+            terminal=self.options.hangup is Meaning.STOP and not fresh,
         )
 
     def leave(self, outcome: Outcome, *, handed_over: bool = False) -> None:

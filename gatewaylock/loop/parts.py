@@ -10,6 +10,7 @@ from ..core.limits import Limits
 from ..core.plan import Mode, Request
 from ..system.host import Host
 from ..system.image import CommandLine
+from ..system.inbox import Meaning
 from ..work.drain import Drain
 from ..work.lanes import Lanes
 from ..work.permit import Restarts
@@ -33,6 +34,7 @@ class Options:
     multi: bool  #: GATEWAY_ALLOW_MULTI: no lock
     preflight: Callable[[], object] | None
     probation: float  #: seconds that a successor has to live before we leave (overlap)
+    hangup: Meaning  #: what SIGHUP asks for here
     pid_stays: str  #: why a fresh pid would be wrong here; empty where it would not
 
     def mode_for(self, request: Request) -> Mode:

@@ -11,7 +11,6 @@ from ..system import image
 from .handing import Handing
 from .house import House
 from .requests import Requests
-from .startwatch import STOPS
 from .vitals import Vitals
 
 log = logging.getLogger("gatewaylock.gateway")
@@ -88,7 +87,7 @@ class Respawn:
         blocked = image.block_signals(host)
         self._requests.hear_stops()
         if self._vitals.phase is Phase.RESPAWNING:
-            for number in signal.sigpending() & set(STOPS):
+            for number in signal.sigpending() & set(self._house.stops()):
                 handing.forward(number)
             handing.leave()
         image.unblock_signals(host, blocked)

@@ -42,6 +42,7 @@ class Run:
                 Succeeding(self._house, self._vitals, self._vitals.channel).wait()
             while self._vitals.phase is not Phase.EXITED:
                 self._turn()
+                self._house.watchdog.renew()
         return self._vitals.code
 
     def _take_lock(self, inherited: Handoff | None) -> None:
@@ -75,7 +76,8 @@ class Run:
         vitals, work = self._vitals, self._house.work
         text, done = vitals.farewell
         finished = vitals.phase is Phase.EXITED and not vitals.broken
-        vitals.phase = Phase.EXITED
+        if not finished:
+            vitals.leave_phase(Phase.EXITED, "broken")
         if vitals.proving:
             vitals.proving.cancel()
         if vitals.handing:
@@ -84,11 +86,14 @@ class Run:
         if vitals.channel:
             vitals.channel.say("stopped" if done is Action.STOP else "failed", text)
             vitals.channel.close()
+        left = work.live()
         work.restarts.close()
         work.lanes.close()
         work.lanes.abandon()
         work.lanes.shutdown()
-        self._house.leave(vitals.outcome(text, self._house.pid, done), handed_over=theirs)
+        outcome = vitals.outcome(text, self._house.pid, done)
+        vitals.tell("end", code=vitals.code, text=text, left=left)
+        self._house.leave(outcome, handed_over=theirs)
         if not (finished and exits):
             # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.
             self._house.watchdog.disarm()

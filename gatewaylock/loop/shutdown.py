@@ -91,8 +91,7 @@ class Shutdown:
         try:
             before = "stop" if self.stops else "restart"
             until = self._work_until()
-            milliseconds = round(until.left() * 100) * 10  # as configured: we are on our way already
-            return self._work.drain.run(until, before=before, timeout_ms=milliseconds)
+            return self._work.drain.run(until, before=before, timeout_ms=_as_configured(until.left()))
         except Exception:
             # Nothing may keep the server from being closed; what is left then is not known.
             log.exception("shutdown error: the drain failed")
@@ -116,3 +115,9 @@ class Shutdown:
             log.error("shutdown error: %s", error, exc_info=True)
             return False
         return True
+
+
+def _as_configured(seconds: float) -> int:
+    """Milliseconds for people, who gave round numbers: a moment of it has passed already."""
+    step = 0.1 if seconds >= 1 else 0.01
+    return round(round(seconds / step) * step * 1000)

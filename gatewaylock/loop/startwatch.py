@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..core.deadline import NEVER
 from ..system.inbox import Inbox
 
 log = logging.getLogger("gatewaylock.gateway")
-
-STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StartWatch:
@@ -20,11 +17,12 @@ class StartWatch:
 
     A Python handler runs only when the main thread runs bytecode; the wake-up descriptor is written
     at once, even while ``start()`` blocks in C.  The messages themselves stay in the inbox: the loop
-    serves them when ``start()`` is back.  ``on_stop`` gets the number of stops so far and the signal.
+    serves them when ``start()`` is back.  ``stops`` are the signals that mean one; ``on_stop`` gets the
+    number of stops so far and the signal.
     """
 
-    def __init__(self, inbox: Inbox, on_stop: Callable[[int, int], None]) -> None:
-        self._inbox = inbox
+    def __init__(self, inbox: Inbox, stops: Collection[int], on_stop: Callable[[int, int], None]) -> None:
+        self._inbox, self._stops = inbox, stops
         self._on_stop = on_stop
         self._done = self._watching = False
         self._thread = threading.Thread(target=self._watch, name="gatewaylock-start", daemon=True)
@@ -48,7 +46,7 @@ class StartWatch:
         while True:
             self._inbox.readable(NEVER)
             for number in self._inbox.signals():
-                if number in STOPS:
+                if number in self._stops:
                     stops += 1
                     self._on_stop(stops, number)
             if self._done:

@@ -11,7 +11,6 @@ from ..core.plan import Action, Phase
 from ..system.successor import Channel, Word
 from .house import House
 from .messages import Ask, Told
-from .startwatch import STOPS
 from .vitals import Vitals
 
 log = logging.getLogger("gatewaylock.gateway")
@@ -38,7 +37,7 @@ class Succeeding:
                 return
             if isinstance(message, Told) or self._is_stop(message):
                 self._vitals.farewell = ("stopped", Action.STOP)
-                self._vitals.phase = Phase.EXITED
+                self._vitals.leave_phase(Phase.EXITED, "called off")
                 return
 
     def _load(self) -> bool:
@@ -49,7 +48,8 @@ class Succeeding:
         except BaseException as error:
             log.error("the next version does not load: %s", error, exc_info=True)
             self._channel.say("failed", traceback.format_exc())
-            self._vitals.code, self._vitals.phase = 1, Phase.EXITED
+            self._vitals.code = 1
+            self._vitals.leave_phase(Phase.EXITED, "not loaded")
             return False
         return True
 
@@ -69,4 +69,4 @@ class Succeeding:
     def _is_stop(self, message: object) -> bool:
         if isinstance(message, Ask):
             return message.request.action is Action.STOP
-        return isinstance(message, int) and message in STOPS
+        return isinstance(message, int) and message in self._house.stops()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.deadline import NEVER, Deadline
+from ..core.events import Event
 from ..core.plan import Action, Outcome, Phase, Request, step
 from ..server import Server
 from ..system.image import Handoff
 from ..system.successor import Channel
+from .news import News
 from .proving import Proving
 from .shutdown import Shutdown
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 class Vitals:
     """The mutable half of a gateway.  Instants are of ``time.monotonic()``, in seconds."""
 
-    def __init__(self, inherited: Handoff | None) -> None:
-        self.inherited = inherited
+    def __init__(self, inherited: Handoff | None, pid: int) -> None:
+        self.inherited, self._pid = inherited, pid
+        self.news = News()
         self.phase = Phase.STARTING
         self.life = inherited.life if inherited else 0
         self.began = inherited.began if inherited else time.monotonic()
@@ -60,7 +63,16 @@ class Vitals:
 
     def step(self, event: str) -> None:
         """Leave the phase by this edge of the table."""
-        self.phase = step(self.phase, event)
+        self.leave_phase(step(self.phase, event), event)
+
+    def leave_phase(self, phase: Phase, edge: str) -> None:
+        """Be in *phase*, and say so."""
+        was, self.phase = self.phase, phase
+        self.tell("phase", was=was.value, edge=edge)
+
+    def tell(self, kind: str, **facts: Any) -> None:
+        """An event, to all who listen."""
+        self.news.tell(Event(kind, self.phase.value, self.life, self._pid, facts))
 
     @property
     def leaving(self) -> bool:
@@ -80,7 +92,8 @@ class Vitals:
         self.serving_since = time.monotonic() if server else None
 
     def outcome(self, text: str, pid: int, done: Action | None = None) -> Outcome:
-        """Where we are now, for whoever asked."""
+        """How what was asked for has ended: for whoever asked, and for all who listen."""
+        self.tell("outcome", text=text, done=done and done.value)
         return Outcome(text, done, self.phase, self.life, pid)
 
     def took(self) -> str:

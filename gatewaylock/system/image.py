@@ -76,6 +76,7 @@ class Handoff:
     accepted: float  #: monotonic instant at which the restart was accepted
     cause: str = ""
     channel: int = -1  #: to the process that leaves; -1 over an exec, where that is this one
+    terminal: bool = False  #: it had one; it may have closed meanwhile
 
     def descriptors(self) -> tuple[int, ...]:
         """All that must stay open over the exec."""

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from enum import Enum
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -17,6 +18,14 @@ from ..core.deadline import NEVER, Deadline
 from .host import Host, around_fork
 
 log = logging.getLogger("gatewaylock.inbox")
+
+
+class Meaning(Enum):
+    """What the loop is to make of a signal."""
+
+    STOP = "stop"
+    RESTART = "restart"  # with a permit, or where they are allowed
+    RELOAD = "reload"  # a restart whose sender had the right to ask
 
 
 class Rule(NamedTuple):
@@ -31,12 +40,23 @@ RULES = (
     Rule("SIGTERM", "stop", "drain, close, exit 0"),
     Rule("SIGINT", "stop", "the same, from a terminal"),
     Rule("SIGUSR1", "restart", "drain, close, come back; needs a permit or --allow-sigusr1"),
+    Rule("SIGHUP", "either", "stop when the terminal closes, restart when systemd reloads"),
 )
+
+
+def meaning_of(number: int, hangup: Meaning) -> Meaning:
+    """What signal *number* means where SIGHUP means *hangup*."""
+    [rule] = [rule for rule in RULES if getattr(signal, rule.signal) == number]
+    return hangup if rule.action == "either" else Meaning(rule.action)
 
 
 def signal_numbers() -> tuple[int, ...]:
     """The numbers of the signals that RULES names, in its order."""
     return tuple(getattr(signal, rule.signal) for rule in RULES)
+
+
+#: SIGTERM and SIGUSR1 are ours whatever somebody before us thought of them: a stop is never ignored
+MAY_BE_IGNORED = (signal.SIGINT, signal.SIGHUP)
 
 
 class Inbox:
@@ -127,14 +147,14 @@ class Inbox:
     def borrowed(self) -> Iterator[None]:
         """Our handlers inside the block, the program's own again after it, also when half of it fails.
 
-        An ignored SIGINT stays ignored: a shell started us in the background and means it.
+        An ignored SIGINT or SIGHUP stays ignored: a shell started us in the background, or nohup, and means it.
         """
         with ExitStack() as give_back:
             previous = self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
             give_back.callback(self._host.wakeup_fd, previous)
             give_back.callback(self._give_back)
             for number in signal_numbers():
-                if number == signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
+                if number in MAY_BE_IGNORED and signal.getsignal(number) is signal.SIG_IGN:
                     continue
                 before = self._host.handle(number, self.on_signal)
                 # None: a handler that was not installed from Python, which cannot be put back

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from ..core.deadline import Deadline
+from ..core.deadline import NEVER, Deadline
 from .host import Host
 
 log = logging.getLogger("gatewaylock.watchdog")
@@ -32,6 +32,7 @@ class Watchdog:
         self._host = host
         self._names = names
         self._timer: threading.Timer | None = None
+        self._deadline = NEVER
         self._stderr: int | None = None
         self._lock = threading.Lock()
 
@@ -43,15 +44,32 @@ class Watchdog:
             self._timer.name = "gatewaylock-watchdog"
             self._timer.daemon = True  # it must not keep alive a process that has ended in time
             self._stderr = _never_blocking_stderr()
-            try:
-                self._timer.start()
-            except RuntimeError as error:
-                log.warning("the watchdog has only its second line: %s", error)
-            stderr = sys.__stderr__ if self._stderr is None else self._stderr
-            try:
-                self._host.dump_later(deadline.left() + BEHIND, exit=True, file=stderr)
-            except (OSError, ValueError, RuntimeError, AttributeError) as error:
-                log.warning("the watchdog has only its first line: %s", error)
+            self._deadline = deadline
+            faults = [self._arm_second(), self._arm_first()]
+        for fault in filter(None, faults):
+            log.warning("the watchdog %s", fault)  # last: this line may be the one that hangs
+
+    def renew(self) -> None:
+        """Arm the second line again, where it is armed: the application may use faulthandler for itself."""
+        with self._lock:
+            if self._timer is not None:
+                self._arm_second()
+
+    def _arm_first(self) -> str:
+        assert self._timer is not None
+        try:
+            self._timer.start()
+        except RuntimeError as error:
+            return f"has only its second line: {error}"
+        return ""
+
+    def _arm_second(self) -> str:
+        stderr = sys.__stderr__ if self._stderr is None else self._stderr
+        try:
+            self._host.dump_later(self._deadline.left() + BEHIND, exit=True, file=stderr)
+        except (OSError, ValueError, RuntimeError, AttributeError) as error:
+            return f"has only its first line: {error}"
+        return ""
 
     def disarm(self) -> None:
         """Nothing happens at the deadline any more."""

@@ -1,0 +1,114 @@
+"""Stop beats restart, and stops escalate.
+
+asked for            while serving    while restarting       while stopping
+stop                 drain, close     becomes the stop       2nd: no more drain; 3rd: exit now
+stop --now           close            becomes the stop       counts as the 2nd at least
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+
+from ..core.deadline import Deadline
+from ..core.plan import Action, Phase, Request, Verdict
+from .descent import Descent
+from .house import House
+from .shutdown import Shutdown
+from .vitals import Vitals
+
+log = logging.getLogger("gatewaylock.gateway")
+
+
+class Stopping:
+    """Every stop, by whomever; on the loop's thread but for ``soon`` and ``exit_at_once``."""
+
+    def __init__(self, house: House, vitals: Vitals, descent: Descent) -> None:
+        self._house, self._vitals, self._descent = house, vitals, descent
+        self._options = house.options
+
+    def soon(self) -> None:
+        """From any thread: a stop is in the inbox.  A ``start()`` under way sees the event, and has until then."""
+        vitals = self._vitals
+        if vitals.phase is Phase.STARTING and not vitals.stop_requested.is_set():
+            vitals.deadline = Deadline.after(self._options.limits.stop)
+            self._house.watchdog.arm(vitals.deadline, 0)
+        vitals.stop_requested.set()
+
+    def brace(self) -> None:
+        """A stop signal has come: the deadline stands before anything is logged, for the log may be a full pipe."""
+        under_way = self._vitals.shutdown
+        if under_way is None or self._options.escalate:
+            deadline = min(Deadline.after(self._options.limits.stop), self._vitals.deadline)
+            self._house.watchdog.arm(deadline, 0)
+
+    def exit_at_once(self, cause: str) -> None:
+        """The third stop."""
+        log.error("received %s a third time; exiting at once", cause)
+        self._house.around.host.exit_now(130 if cause == "SIGINT" else 143)
+
+    def stop(self, request: Request) -> Verdict:
+        """A stop that was asked for; what is said to it."""
+        under_way = self._vitals.shutdown
+        if under_way and (under_way.stops or not self._options.escalate):
+            return self._again(request, under_way)
+        vitals = self._vitals
+        vitals.stops = 1
+        vitals.stop_requested.set()
+        vitals.reason, vitals.farewell = request.why(), ("stopped", Action.STOP)
+        deadline = min(Deadline.after(self._options.limits.stop), vitals.deadline)
+        verdict = (
+            self._overtake(request, under_way, deadline) if under_way else self._first(request, deadline)
+        )
+        if request.force and vitals.shutdown:
+            self._hurry(vitals.shutdown)
+        return verdict
+
+    def _first(self, request: Request, deadline: Deadline) -> Verdict:
+        vitals = self._vitals
+        self._house.watchdog.arm(deadline, 0)
+        log.info("received %s; shutting down", request.cause)
+        if request.reason:
+            log.info("reason given: %r", request.reason)
+        self._pass_on()
+        if vitals.phase in (Phase.PARKED, Phase.RESPAWNING):
+            self._descent.cancel_proving()
+            vitals.step("stop")
+        else:
+            self._descent.begin(request, deadline)
+        return Verdict(True, "stopping")
+
+    def _overtake(self, request: Request, under_way: Shutdown, deadline: Deadline) -> Verdict:
+        self._vitals.deadline = deadline
+        self._vitals.request = request
+        self._house.watchdog.arm(deadline, 0)
+        log.info("received %s during restart; stopping instead", request.cause)
+        under_way.become_stop(request, deadline)
+        self._pass_on()
+        if self._vitals.phase is Phase.RESPAWNING:
+            self._vitals.step("stop")
+        return Verdict(True, "stopping instead of restarting")
+
+    def _again(self, request: Request, under_way: Shutdown) -> Verdict:
+        if not self._options.escalate:
+            log.info("received %s during shutdown; ignoring", request.cause)
+            if not under_way.stops:
+                self._vitals.stop_requested.clear()  # the next life must not take it for its own
+            return Verdict(under_way.stops, "on its way down already")
+        self._vitals.stops += 1
+        if self._vitals.stops >= 3:
+            self.exit_at_once(request.cause)
+        log.info("received %s again; skipping the rest of the drain", request.cause)
+        self._hurry(under_way)
+        self._pass_on()
+        return Verdict(True, "stopping; the rest of the drain is skipped")
+
+    def _hurry(self, under_way: Shutdown) -> None:
+        self._vitals.stops = max(2, self._vitals.stops)
+        under_way.hurry()
+
+    def _pass_on(self) -> None:
+        """A successor that was told to go may serve already: the stop is for it as well."""
+        handing = self._vitals.handing
+        if handing and handing.told_to_go:
+            handing.forward(signal.SIGTERM)
