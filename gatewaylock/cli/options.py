@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..core.endings import ESCALATION
 from ..core.errors import ConfigError
-from ..core.limits import Limits
+from ..core.limits import BUDGETS, Limits
 from ..core.plan import Mode
 from ..system.inbox import RULES
 from ..version import VERSION
@@ -15,22 +16,17 @@ from . import run, talk
 
 BIND = "127.0.0.1:18789"
 MODES = ["auto", *(mode.value for mode in Mode)]
-BUDGETS = {
-    "drain": "a restart waits this long for tasks and runs",
-    "shutdown": "a restart may take this long beyond that to close and hand over",
-    "stop": "a stop takes no longer than this, all in all",
-    "start": "the next life of a restart gets this long to start",
-    "preflight": "the next version gets this long to show that it loads",
-    "lock": "wait this long for the lock of another gateway",
-}
 SIGNALS = "\n".join(f"  {rule.signal:<8} {rule.action:<8} {rule.says}" for rule in RULES)
+STOPS = "\n".join(f"  {which:<8} {does} (exit code {code})" for which, does, code in ESCALATION)
 RUN = """\
 Run a gateway until it is stopped: hold its name, serve, drain on stop and restart.
 MODULE:ATTR is a WSGI application; without it the built-in status page is served."""
 RUN_END = f"""\
 signals:
 {SIGNALS}
-  a second stop skips the rest of the drain, a third exits at once; a stop beats a restart
+
+stops:
+{STOPS}
 
 exit codes:
   0  stopped    1  failed to start, forced to exit in a restart, or the lock was lost    2  usage
@@ -135,8 +131,9 @@ def _budgets(parser: argparse.ArgumentParser) -> None:
     defaults = Limits()
     for name, says in BUDGETS.items():
         value = getattr(defaults, name)
+        option = "--lame-duck" if name == "lame_duck" else f"--{name}-timeout"
         parser.add_argument(
-            f"--{name}-timeout", type=float, default=value, metavar="S", help=f"{says} ({value:g} s)"
+            option, type=float, dest=f"{name}_timeout", metavar="S", help=f"{says} ({value:g} s)"
         )
 
 
@@ -164,6 +161,7 @@ def _stop(verbs: Any, environ: Mapping[str, str]) -> None:
     parser = _parser(verbs.add_parser, "stop", help="drain, close, exit", description=text, epilog=STOP_END)
     parser.set_defaults(verb=talk.stop)
     _whom(parser, environ)
+    parser.add_argument("--now", action="store_true", help="do not wait for what is under way")
     parser.add_argument("--reason", default="", help="told in the log and in the status")
     _patience(parser, None)
 

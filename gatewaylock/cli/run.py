@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, StartFailed
-from ..core.limits import Limits
+from ..core.limits import BUDGETS, Limits
 from . import output
 
 if TYPE_CHECKING:
@@ -54,14 +54,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _limits(args: argparse.Namespace) -> Limits:
-    return Limits(
-        drain=args.drain_timeout,
-        shutdown=args.shutdown_timeout,
-        stop=args.stop_timeout,
-        start=args.start_timeout,
-        preflight=args.preflight_timeout,
-        lock=args.lock_timeout,
-    )
+    """What was given; --start-timeout covers the first start as well, which has no limit otherwise."""
+    given = {name: getattr(args, f"{name}_timeout") for name in BUDGETS}
+    given["first_start"] = given["start"]
+    return Limits(**{name: seconds for name, seconds in given.items() if seconds is not None})
 
 
 def _check_all(args: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ def status(args: argparse.Namespace) -> int:
 def stop(args: argparse.Namespace) -> int:
     """Stop it and wait for the end."""
     try:
-        last = _ask_and_wait(args, "stop", reason=args.reason)
+        last = _ask_and_wait(args, "stop", reason=args.reason, force=args.now)
     except GoneError:
         output.say("it has ended, without saying goodbye: see its log")
         return 0

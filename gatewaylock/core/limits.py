@@ -8,6 +8,18 @@ from dataclasses import dataclass, fields
 from .errors import ConfigError
 
 WEEK = 7 * 86400.0
+MAY_BE_0 = ("drain", "abort", "lame_duck", "first_start", "lock")
+#: what each is for, for ``--help`` and the README
+BUDGETS = {
+    "drain": "a restart waits this long for tasks and runs",
+    "shutdown": "a restart may take this long beyond that to close and hand over",
+    "stop": "a stop takes no longer than this, once the lame duck is over",
+    "abort": "aborted runs get this much of it to end before the server is closed",
+    "lame_duck": "on a stop, still take new work so long; readiness fails at once",
+    "start": "a later life gets this long to start, the first one too where it is given",
+    "preflight": "the next version gets this long to show that it loads",
+    "lock": "wait this long for the lock of another gateway",
+}
 
 
 @dataclass(frozen=True)
@@ -15,17 +27,23 @@ class Limits:
     """How long each thing may take, in seconds.  ConfigError for a value outside its range.
 
     A restart is over, one way or the other, ``drain + shutdown`` after it was accepted, and the
-    next start gets ``start``.  A stop is over after ``stop``.
+    next start gets ``start``.  A stop is over ``lame_duck + stop`` after it was accepted.
     """
 
     #: a restart waits this long for tasks and runs
     drain: float = 90.0
     #: a restart gets this long beyond ``drain`` to close the server and hand over
     shutdown: float = 5.0
-    #: a stop takes no longer than this, all in all
+    #: a stop takes no longer than this, once the lame duck is over
     stop: float = 5.0
-    #: the first life may take for ever to start, a later one this long
+    #: of shutdown, or of a stop, aborted runs get this much to end before the server is closed
+    abort: float = 1.0
+    #: on a stop, new work is still taken for so long, while readiness fails already
+    lame_duck: float = 0.0
+    #: a later life gets this long to start
     start: float = 60.0
+    #: the first life of all gets this long; 0: it may take for ever
+    first_start: float = 0.0
     #: the next version gets this long to prove that it loads
     preflight: float = 60.0
     #: a start waits this long for the lock of another gateway
@@ -34,7 +52,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             seconds = getattr(self, field.name)
-            least = 0.0 if field.name in ("drain", "lock") else 0.001
+            least = 0.0 if field.name in MAY_BE_0 else 0.001
             if not (isinstance(seconds, (int, float)) and math.isfinite(seconds)):
                 raise ConfigError(f"limit {field.name}: {seconds!r} is not a number of seconds")
             if not least <= seconds <= WEEK:

@@ -6,6 +6,8 @@ STARTING    --failed-->   PARKED
 STARTING    --stop-->     DRAINING
 SERVING     --stop-->     DRAINING
 SERVING     --restart-->  DRAINING
+SERVING     --farewell--> LAME_DUCK
+LAME_DUCK   --stop-->     DRAINING
 DRAINING    --drained-->  CLOSING
 DRAINING    --overdue-->  EXITED
 CLOSING     --stopped-->  EXITED
@@ -30,6 +32,7 @@ class Phase(Enum):
 
     STARTING = "starting"
     SERVING = "serving"
+    LAME_DUCK = "lame duck"  # a stop is known and readiness fails, but new work is still taken
     DRAINING = "draining"
     CLOSING = "closing"
     RESPAWNING = "respawning"
@@ -45,6 +48,8 @@ TABLE: dict[tuple[Phase, str], Phase] = {
     (P.STARTING, "stop"): P.DRAINING,  # start() may have submitted work
     (P.SERVING, "stop"): P.DRAINING,
     (P.SERVING, "restart"): P.DRAINING,
+    (P.SERVING, "farewell"): P.LAME_DUCK,
+    (P.LAME_DUCK, "stop"): P.DRAINING,
     (P.DRAINING, "drained"): P.CLOSING,
     (P.DRAINING, "overdue"): P.EXITED,
     (P.CLOSING, "stopped"): P.EXITED,

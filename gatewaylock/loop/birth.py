@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from ..core.deadline import Deadline
+from ..core.deadline import NEVER, Deadline
 from ..core.errors import StartFailed
 from ..core.plan import Action
 from ..server import Server
@@ -33,8 +33,7 @@ class Birth:
         first = vitals.life == 0
         vitals.life += 1
         self._hook()
-        if not first:
-            self._house.watchdog.arm(self._deadline(), 1)
+        self._watch(first)
         if vitals.stop_requested.is_set():  # it came in the last moment of the last life
             self._requests.hear_stop_of_start()
             return
@@ -51,6 +50,12 @@ class Birth:
             self._raised(error, first)
         else:
             self._started(server)
+
+    def _watch(self, first: bool) -> None:
+        seconds = self._house.options.limits.first_start
+        deadline = self._deadline() if not first else Deadline.after(seconds) if seconds else NEVER
+        if deadline is not NEVER:
+            self._house.watchdog.arm(deadline, 1, "start timed out; exiting")
 
     def _deadline(self) -> Deadline:
         """Of a later start: the last image's word, or our own."""

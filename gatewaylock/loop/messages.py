@@ -45,6 +45,11 @@ class OnTrial:
 
 
 @dataclass(frozen=True)
+class LameDuckOver:
+    """New work has been taken for long enough after the stop."""
+
+
+@dataclass(frozen=True)
 class Told:
     """The process that we are to succeed said ``go``, or is gone."""
 

@@ -13,7 +13,7 @@ from ..system.successor import Word
 from .descent import Descent
 from .handing import Handing
 from .house import House
-from .messages import Ask, Closed, Drained, Heard, OnTrial, Proved, Told
+from .messages import Ask, Closed, Drained, Heard, LameDuckOver, OnTrial, Proved, Told
 from .restarting import Restarting
 from .stopping import Stopping
 from .vitals import Vitals
@@ -46,6 +46,8 @@ class Requests:
                 self.restarting.overlap.time_is_up(handing)
             case Told(word):
                 self._told(word)
+            case LameDuckOver():
+                self.stopping.lame_duck.end()
             case Drained():
                 self._vitals.step("drained")
             case Closed(clean):

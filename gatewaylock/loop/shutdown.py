@@ -78,8 +78,14 @@ class Shutdown:
             hurry()
 
     def _work_until(self) -> Deadline:
-        kept_back = self._limits.stop_reserve if self.stops else self._limits.shutdown
-        return self.deadline.earlier(kept_back)
+        return self.deadline.earlier(self._kept_back())
+
+    def _runs_until(self) -> Deadline:
+        """Aborted runs may use half of what the drain has kept back, the other half is the server's."""
+        return self.deadline.earlier(self._kept_back() / 2)
+
+    def _kept_back(self) -> float:
+        return self._limits.stop_reserve if self.stops else self._limits.shutdown
 
     def _run(self) -> None:
         report = self._drain_work()
@@ -91,7 +97,13 @@ class Shutdown:
         try:
             before = "stop" if self.stops else "restart"
             until = self._work_until()
-            return self._work.drain.run(until, before=before, timeout_ms=_as_configured(until.left()))
+            return self._work.drain.run(
+                until,
+                before=before,
+                timeout_ms=_as_configured(until.left()),
+                grace=self._limits.abort,
+                last=self._runs_until,
+            )
         except Exception:
             # Nothing may keep the server from being closed; what is left then is not known.
             log.exception("shutdown error: the drain failed")

@@ -1,8 +1,7 @@
 """Stop beats restart, and stops escalate.
 
-asked for            while serving    while restarting       while stopping
-stop                 drain, close     becomes the stop       2nd: no more drain; 3rd: exit now
-stop --now           close            becomes the stop       counts as the 2nd at least
+ESCALATION in core/endings.py is the table of it.  The lame duck, where there is one, comes
+before the drain and is over with the second stop.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from ..core.deadline import Deadline
 from ..core.plan import Action, Phase, Request, Verdict
 from .descent import Descent
 from .house import House
+from .lameduck import LameDuck
 from .shutdown import Shutdown
 from .vitals import Vitals
 
@@ -26,6 +26,7 @@ class Stopping:
     def __init__(self, house: House, vitals: Vitals, descent: Descent) -> None:
         self._house, self._vitals, self._descent = house, vitals, descent
         self._options = house.options
+        self.lame_duck = LameDuck(house, vitals, descent)
 
     def soon(self) -> None:
         """From any thread: a stop is in the inbox.  A ``start()`` under way sees the event, and has until then."""
@@ -37,22 +38,21 @@ class Stopping:
 
     def brace(self) -> None:
         """A stop signal has come: the deadline stands before anything is logged, for the log may be a full pipe."""
-        under_way = self._vitals.shutdown
-        if under_way is None or self._options.escalate:
+        vitals = self._vitals
+        if self._options.escalate or (vitals.shutdown is None and vitals.phase is not Phase.LAME_DUCK):
             deadline = min(Deadline.after(self._options.limits.stop), self._vitals.deadline)
             self._house.watchdog.arm(deadline, 0)
 
     def exit_at_once(self, cause: str) -> None:
         """The third stop."""
-        log.error("received %s a third time; exiting at once", cause)
-        self._house.around.host.exit_now(130 if cause == "SIGINT" else 143)
+        code = 130 if cause == "SIGINT" else 143
+        self._house.watchdog.end_now(code, f"received {cause} a third time; exiting at once")
 
     def stop(self, request: Request) -> Verdict:
         """A stop that was asked for; what is said to it."""
-        under_way = self._vitals.shutdown
-        if under_way and (under_way.stops or not self._options.escalate):
-            return self._again(request, under_way)
-        vitals = self._vitals
+        vitals, under_way = self._vitals, self._vitals.shutdown
+        if vitals.phase is Phase.LAME_DUCK or (under_way and (under_way.stops or not self._options.escalate)):
+            return self._again(request)
         vitals.stops = 1
         vitals.stop_requested.set()
         vitals.reason, vitals.farewell = request.why(), ("stopped", Action.STOP)
@@ -60,8 +60,8 @@ class Stopping:
         verdict = (
             self._overtake(request, under_way, deadline) if under_way else self._first(request, deadline)
         )
-        if request.force and vitals.shutdown:
-            self._hurry(vitals.shutdown)
+        if request.force:
+            self._hurry()
         return verdict
 
     def _first(self, request: Request, deadline: Deadline) -> Verdict:
@@ -74,6 +74,8 @@ class Stopping:
         if vitals.phase in (Phase.PARKED, Phase.RESPAWNING):
             self._descent.cancel_proving()
             vitals.step("stop")
+        elif self.lame_duck.wanted(request):
+            self.lame_duck.begin(request)
         else:
             self._descent.begin(request, deadline)
         return Verdict(True, "stopping")
@@ -89,23 +91,27 @@ class Stopping:
             self._vitals.step("stop")
         return Verdict(True, "stopping instead of restarting")
 
-    def _again(self, request: Request, under_way: Shutdown) -> Verdict:
+    def _again(self, request: Request) -> Verdict:
+        under_way = self._vitals.shutdown
         if not self._options.escalate:
             log.info("received %s during shutdown; ignoring", request.cause)
-            if not under_way.stops:
+            stops = under_way is None or under_way.stops
+            if not stops:
                 self._vitals.stop_requested.clear()  # the next life must not take it for its own
-            return Verdict(under_way.stops, "on its way down already")
+            return Verdict(stops, "on its way down already")
         self._vitals.stops += 1
         if self._vitals.stops >= 3:
             self.exit_at_once(request.cause)
         log.info("received %s again; skipping the rest of the drain", request.cause)
-        self._hurry(under_way)
+        self._hurry()
         self._pass_on()
         return Verdict(True, "stopping; the rest of the drain is skipped")
 
-    def _hurry(self, under_way: Shutdown) -> None:
+    def _hurry(self) -> None:
         self._vitals.stops = max(2, self._vitals.stops)
-        under_way.hurry()
+        self.lame_duck.end()
+        if self._vitals.shutdown:
+            self._vitals.shutdown.hurry()
 
     def _pass_on(self) -> None:
         """A successor that was told to go may serve already: the stop is for it as well."""

@@ -23,6 +23,7 @@ log = logging.getLogger("gatewaylock.watchdog")
 
 #: how long the report may take, and how far the second line stands behind the first (seconds)
 REPORT, BEHIND = 0.1, 0.2
+SHUTDOWN = "shutdown timed out; exiting without full cleanup"
 
 
 class Watchdog:
@@ -36,11 +37,11 @@ class Watchdog:
         self._stderr: int | None = None
         self._lock = threading.Lock()
 
-    def arm(self, deadline: Deadline, code: int) -> None:
-        """End the process with *code* at *deadline*; replaces what was armed before."""
+    def arm(self, deadline: Deadline, code: int, says: str = SHUTDOWN) -> None:
+        """End the process with *code* at *deadline*, with *says* in the log; replaces what was armed before."""
         with self._lock:
             self._cancel()
-            self._timer = threading.Timer(deadline.left(), self._fire, (code,))
+            self._timer = threading.Timer(deadline.left(), self._fire, (code, says))
             self._timer.name = "gatewaylock-watchdog"
             self._timer.daemon = True  # it must not keep alive a process that has ended in time
             self._stderr = _never_blocking_stderr()
@@ -85,19 +86,23 @@ class Watchdog:
             os.close(self._stderr)
             self._stderr = None
 
-    def _fire(self, code: int) -> None:
-        with self._lock:
-            if self._timer is not threading.current_thread():
-                return  # disarmed, or armed anew, while we woke
-        reporter = threading.Thread(target=self._report, name="gatewaylock-report", daemon=True)
+    def end_now(self, code: int, says: str) -> None:
+        """End the process with *code*: *says*, the unfinished work and all stacks to the log, as far as it takes them."""
+        reporter = threading.Thread(target=self._report, args=(says,), name="gatewaylock-report", daemon=True)
         try:
             reporter.start()
             reporter.join(REPORT)
         finally:
             self._host.exit_now(code)
 
-    def _report(self) -> None:
-        log.error("shutdown timed out; exiting without full cleanup")
+    def _fire(self, code: int, says: str) -> None:
+        with self._lock:
+            if self._timer is not threading.current_thread():
+                return  # disarmed, or armed anew, while we woke
+        self.end_now(code, says)
+
+    def _report(self, says: str) -> None:
+        log.error(says)
         for name in self._names():
             log.error("unfinished: %s", name)
         if self._stderr is not None:

@@ -19,7 +19,7 @@ LAST_WORD = 0.1  # seconds past the deadline that the callbacks of the late get 
 
 
 class Drain:
-    """Ask, wait, insist, report.
+    """Ask, wait, insist, report.  Tasks cannot be aborted: after the wait, only runs get a grace.
 
     Tasks and runs are waited for together, on the condition they share (*changed*): what counts is
     what is live at each moment, not what was there at the beginning.  Admission must be closed
@@ -35,9 +35,18 @@ class Drain:
         self._deadline = NEVER
         self._before = ""
 
-    def run(self, deadline: Deadline, *, before: str = "restart", timeout_ms: int) -> DrainReport:
-        """Drain until *deadline*.  *before* and *timeout_ms* are for the log: "restart" or "stop", how long.
+    def run(
+        self,
+        deadline: Deadline,
+        *,
+        before: str = "restart",
+        timeout_ms: int,
+        grace: float = 0.0,
+        last: Callable[[], Deadline] = lambda: NEVER,
+    ) -> DrainReport:
+        """Drain until *deadline*; runs that are aborted then get *grace* seconds to end, but not past *last()*.
 
+        *before* and *timeout_ms* are for the log: "restart" or "stop", how long.
         The report counts what was there once compacting runs had been asked to give up.
         """
         with self._changed:
@@ -53,7 +62,7 @@ class Drain:
                 before,
                 timeout_ms,
             )
-            left = self._see_off()
+            left = self._see_off(grace, last)
         with self._changed:
             self._deadline = NEVER
         return DrainReport(tasks, runs, left)
@@ -68,12 +77,14 @@ class Drain:
             self._before = before or self._before
             self._changed.notify_all()
 
-    def _see_off(self) -> tuple[str, ...]:
+    def _see_off(self, grace: float, last: Callable[[], Deadline]) -> tuple[str, ...]:
         if self._wait(self._quiet, lambda: self._deadline):
             log.info("all active work drained")
             return ()
         log.warning("drain timeout reached; proceeding with %s", self._before)
         self._insist()
+        patience = Deadline.after(grace)
+        self._wait(lambda: not self._runs.active_count(), lambda: min(patience, last()))
         left = (*self._lanes.live(), *self._runs.live())
         for name in left:
             log.warning("still active: %s", name)

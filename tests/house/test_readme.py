@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 from speaking import ROOT, environment, started
 
-from gatewaylock import Limits
-from gatewaylock.cli.options import BUDGETS
+from gatewaylock.core.endings import ENDINGS, ESCALATION
 from gatewaylock.system import supervisor
 from gatewaylock.system.inbox import RULES
 
@@ -115,8 +114,8 @@ def test_the_tables_say_what_the_code_does() -> None:
     rows = {line.split()[0]: line.split(maxsplit=2) for line in TEXT.splitlines() if len(line.split()) > 2}
     for rule in RULES:
         assert rows[rule.signal] == list(rule)
-    for name, says in BUDGETS.items():
-        assert rows[name] == [name, f"{getattr(Limits(), name):g}", says]
+    for row in (*ESCALATION, *ENDINGS):
+        assert re.search(r"^" + r" +".join(re.escape(cell) for cell in row) + "$", TEXT, re.MULTILINE), row
 
 
 def test_the_table_of_where_the_pid_must_stay_is_the_code_s() -> None:
