@@ -131,7 +131,7 @@ def _budgets(parser: argparse.ArgumentParser) -> None:
     defaults = Limits()
     for name, says in BUDGETS.items():
         value = getattr(defaults, name)
-        option = "--lame-duck" if name == "lame_duck" else f"--{name}-timeout"
+        option = {"lame_duck": "--lame-duck", "backoff": "--backoff"}.get(name, f"--{name}-timeout")
         parser.add_argument(
             option, type=float, dest=f"{name}_timeout", metavar="S", help=f"{says} ({value:g} s)"
         )

@@ -6,11 +6,14 @@ import argparse
 import json
 import os
 import sys
+import time
 from typing import Any
 
 from ..control.client import GoneError, Talk, talk
 from ..core.deadline import NEVER, Deadline
-from ..core.errors import GatewayError
+from ..core.ends import ends
+from ..core.errors import GatewayError, NotRunningError
+from ..system.history import History, still_runs
 from ..system.rundir import RunDir, check_name, default_run_dir
 from . import output
 
@@ -19,8 +22,11 @@ UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 def status(args: argparse.Namespace) -> int:
     """What it is doing, for people or as JSON."""
-    _, answer = _ask(args, "status")
-    facts = answer["status"]
+    try:
+        _, answer = _ask(args, "status")
+    except NotRunningError as error:
+        raise NotRunningError(error.name, error.run_dir, _printable(_last_end(args))) from None
+    facts = {**answer["status"], "last_end": _last_end(args)}
     output.say(json.dumps(facts) if args.json else "\n".join(_describe(facts)))
     return 0
 
@@ -109,7 +115,16 @@ def _describe(facts: dict[str, Any]) -> list[str]:
         f"  restart mode {facts['restart_mode']}"
         + (", checking the next version" if facts["proving"] else "")
     )
+    if facts["last_end"]:
+        lines.append(f"  the one before: {facts['last_end']}")
     return [_printable(line) for line in lines]
+
+
+def _last_end(args: argparse.Namespace) -> str:
+    """How the last process of this gateway ended, and how long ago; empty where nobody knows."""
+    where = RunDir(os.path.abspath(args.run_dir or default_run_dir(os.environ)))
+    every = ends(History(where, args.name).records(), still_runs)
+    return f"{every[-1].text}, {_span(max(0.0, time.time() - every[-1].at))} ago" if every else ""
 
 
 def _why(facts: dict[str, Any]) -> str:

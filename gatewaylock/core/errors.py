@@ -108,13 +108,14 @@ class WorkLostError(GatewayError):
 
 
 class NotRunningError(GatewayError):
-    """No gateway called *name* answers in *run_dir*."""
+    """No gateway called *name* answers in *run_dir*; *last* says how the last one ended, where that is known."""
 
     exit_code = 3
 
-    def __init__(self, name: str, run_dir: str) -> None:
-        super().__init__(name, run_dir)
-        self.name, self.run_dir = name, run_dir
+    def __init__(self, name: str, run_dir: str, last: str = "") -> None:
+        super().__init__(name, run_dir, last)
+        self.name, self.run_dir, self.last = name, run_dir, last
 
     def __str__(self) -> str:
-        return f'no gateway "{self.name}" is running in {self.run_dir}'
+        text = f'no gateway "{self.name}" is running in {self.run_dir}'
+        return f"{text}; the last one: {self.last}" if self.last else text

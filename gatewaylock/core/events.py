@@ -11,6 +11,7 @@ from typing import Any
 KINDS = {
     "phase": "was, edge: the phase before, and the edge of the table that led out of it",
     "asked": "action, cause, reason, ok, text: a stop, restart, ... was accepted or refused, and what was said",
+    "failed": "text: start() raised",
     "outcome": "text, done: how what was asked for has ended; done is None where nothing was done",
     "end": "code, text, left: the process ends; left names the work that was not done",
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from .errors import ConfigError
 
 WEEK = 7 * 86400.0
-MAY_BE_0 = ("drain", "abort", "lame_duck", "first_start", "lock")
+MAY_BE_0 = ("drain", "abort", "lame_duck", "first_start", "lock", "backoff")
 #: what each is for, for ``--help`` and the README
 BUDGETS = {
     "drain": "a restart waits this long for tasks and runs",
@@ -19,6 +19,7 @@ BUDGETS = {
     "start": "a later life gets this long to start, the first one too where it is given",
     "preflight": "the next version gets this long to show that it loads",
     "lock": "wait this long for the lock of another gateway",
+    "backoff": "after three starts that died young, wait up to so long before the next try in this process",
 }
 
 
@@ -48,6 +49,8 @@ class Limits:
     preflight: float = 60.0
     #: a start waits this long for the lock of another gateway
     lock: float = 5.0
+    #: when starts have died young, the next try in this process waits for up to so long; 0: never
+    backoff: float = 30.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -8,6 +8,8 @@ requests   what the inbox says, and whose it is
 stopping   stops, and how they escalate
 restarting restarts: proved, refused, merged
 descent    the way down from a life
+lameduck   a stop is known, new work is still taken
+diary      what is written into the history
 news       who wants to know what happens
 proving    the next version is tried in a child
 shutdown   a life ends: drain, close, on a thread of its own

@@ -33,6 +33,8 @@ class Birth:
         first = vitals.life == 0
         vitals.life += 1
         self._hook()
+        if first:
+            self._warn_of_deaths()
         self._watch(first)
         if vitals.stop_requested.is_set():  # it came in the last moment of the last life
             self._requests.hear_stop_of_start()
@@ -50,6 +52,13 @@ class Birth:
             self._raised(error, first)
         else:
             self._started(server)
+
+    def _warn_of_deaths(self) -> None:
+        deaths = self._house.young_deaths()
+        if deaths >= 2:
+            log.error(
+                "the last %d starts have died within minutes: see gateway history, and their log", deaths
+            )
 
     def _watch(self, first: bool) -> None:
         seconds = self._house.options.limits.first_start
@@ -103,6 +112,7 @@ class Birth:
             self._fail_as_successor(error)
         elif first:
             self._vitals.step("broken")
+            self._vitals.tell("failed", text=_told(error))
             self._vitals.broken, self._vitals.code = True, 1
             self._vitals.farewell = (f"gateway startup failed: {error}", None)
             raise error
@@ -120,6 +130,7 @@ class Birth:
         """Stay alive with the lock free: a crash would cost the pid, its terminal and its supervisor."""
         vitals, house = self._vitals, self._house
         vitals.step("failed")
+        vitals.tell("failed", text=_told(error))
         vitals.serve(None)
         vitals.reason = f"gateway startup failed: {error}"
         house.watchdog.disarm()
@@ -139,3 +150,7 @@ class Birth:
             self._requests.stopping.soon()
         elif count >= 3 and self._house.options.escalate:
             self._requests.stopping.exit_at_once(signal.Signals(number).name)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 from ..control.server import ControlServer, Desk
 from ..core.deadline import Deadline
 from ..core.errors import AddressTakenError, GatewayLockError
 from ..core.plan import Outcome, Verdict
+from ..system.history import History
 from ..system.host import close_after_fork
 from ..system.image import Handoff
 from ..system.inbox import Inbox, Meaning, meaning_of, signal_numbers
@@ -16,6 +18,7 @@ from ..system.listeners import Listeners
 from ..system.lock import GatewayLock
 from ..system.rundir import RunDir
 from ..system.watchdog import Watchdog
+from .diary import Diary
 from .messages import Ask
 from .parts import Options, Surroundings, Work
 from .vitals import Vitals
@@ -32,7 +35,8 @@ class House:
         self.options, self.around, self.work = options, around, work
         wake = inherited.wake if inherited and inherited.wake[0] >= 0 else None
         self.inbox = Inbox(around.host, wake)
-        self.watchdog = Watchdog(around.host, work.live)
+        self.diary: Diary | None = None
+        self.watchdog = Watchdog(around.host, self._unfinished, self._last_words)
         self.listeners = Listeners(around.host, inherited.listeners if inherited else None)
         self._lock: GatewayLock | None = None
         self._desk = desk
@@ -66,6 +70,23 @@ class House:
         if inherited and inherited.channel >= 0:
             raise GatewayLockError(None, 0.0, "what was handed over is not the lock")
         self._lock.acquire(options.limits.lock)
+
+    def open_diary(self, vitals: Vitals) -> None:
+        """The name is ours: what happens from now on is written down."""
+        history = History(RunDir.open(self.options.run_dir), self.options.name)
+        self.diary = Diary(history, vitals, self.pid)
+
+    def young_deaths(self) -> int:
+        """Starts that died young in the last minutes."""
+        return self.diary.young_deaths() if self.diary else 0
+
+    def _unfinished(self) -> Sequence[str]:
+        live = self.work.live()
+        return self.diary.unfinished(live) if self.diary else live
+
+    def _last_words(self, code: int, says: str, left: Sequence[str]) -> None:
+        if self.diary:
+            self.diary.forced(code, says, left)
 
     def ensure_lock(self) -> None:
         """Hold the name, still or again.

@@ -48,7 +48,8 @@ class Requests:
                 self._told(word)
             case LameDuckOver():
                 self.stopping.lame_duck.end()
-            case Drained():
+            case Drained(report):
+                self._vitals.left = report.left
                 self._vitals.step("drained")
             case Closed(clean):
                 self._descent.closed(clean)

@@ -6,6 +6,7 @@ import logging
 import signal
 
 from ..core.deadline import Deadline
+from ..core.ends import delay_before
 from ..core.plan import Action, Mode, Phase
 from ..system import image
 from .handing import Handing
@@ -113,9 +114,23 @@ class Respawn:
         if not self._vitals.clean:
             log.error("the server did not close cleanly and no fresh image can be had; exiting")
             self._leave(1, "the server did not close cleanly and no fresh image could be had")
-        elif self._have_lock():
+            return
+        self._rest()
+        if self._vitals.phase is Phase.RESPAWNING and self._have_lock():
             self._vitals.step("again")
             self._vitals.shutdown = None
+
+    def _rest(self) -> None:
+        """Starts that die young, one after the other, would burn a processor; a stop is heard meanwhile."""
+        vitals, deaths = self._vitals, self._house.young_deaths()
+        seconds = delay_before(deaths, self._house.options.limits.backoff)
+        if not seconds or (vitals.request and vitals.request.force):
+            return
+        log.error("%d starts have died young within five minutes; the next try is in %g s", deaths, seconds)
+        self._house.watchdog.disarm()  # nothing is left that could hang
+        until = Deadline.after(seconds)
+        while vitals.phase is Phase.RESPAWNING and (message := self._house.inbox.wait(until)) is not None:
+            self._requests.handle(message)
 
     def _have_lock(self) -> bool:
         """Whether the name is ours for the next life too.  A parked gateway has to win it again."""

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 
 from ..core.deadline import Deadline
-from ..core.plan import Mode, Phase, Request, Verdict
+from ..core.plan import Action, Mode, Phase, Request, Verdict
 from ..system.image import Handoff
 from ..system.proof import Proof
 from .descent import Descent
@@ -46,7 +46,7 @@ class Restarting:
             )
         if vitals.busy:
             log.info("received %s during shutdown; ignoring", request.cause)
-            if vitals.proving or (vitals.shutdown and not vitals.shutdown.stops):
+            if vitals.proving or (vitals.request and vitals.request.action is Action.RESTART):
                 return Verdict(True, "a restart is under way; this one joins it")
             return Verdict(False, "the gateway is stopping")
         log.info("received %s; restarting", request.cause)

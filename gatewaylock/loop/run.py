@@ -33,6 +33,7 @@ class Run:
             if inherited and inherited.channel >= 0:
                 self._vitals.channel = Channel.inherited(inherited.channel)
             self._take_lock(inherited)
+            self._house.open_diary(self._vitals)
             if signals:
                 leave.enter_context(self._house.inbox.borrowed())
                 leave.callback(self._hush, exits)
@@ -76,7 +77,7 @@ class Run:
         vitals, work = self._vitals, self._house.work
         text, done = vitals.farewell
         finished = vitals.phase is Phase.EXITED and not vitals.broken
-        if not finished:
+        if vitals.phase is not Phase.EXITED:
             vitals.leave_phase(Phase.EXITED, "broken")
         if vitals.proving:
             vitals.proving.cancel()
@@ -86,7 +87,7 @@ class Run:
         if vitals.channel:
             vitals.channel.say("stopped" if done is Action.STOP else "failed", text)
             vitals.channel.close()
-        left = work.live()
+        left = vitals.left or work.live()
         work.restarts.close()
         work.lanes.close()
         work.lanes.abandon()

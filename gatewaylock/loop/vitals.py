@@ -53,6 +53,8 @@ class Vitals:
         #: set as soon as a stop is known, also while ``start()`` runs
         self.stop_requested = threading.Event()
         self.stops = 0
+        #: the work that the drain had to leave, by name
+        self.left: tuple[str, ...] = ()
         #: whether the last close() ended without an error
         self.clean = True
         #: the first start raised: the caller hears it
@@ -88,7 +90,7 @@ class Vitals:
         """A life serves (or, without a server, is parked): nothing is under way any more."""
         self.server, self.clean = server, True
         self.shutdown = self.request = self.handing = None
-        self.deadline, self.stops = NEVER, 0
+        self.deadline, self.stops, self.left = NEVER, 0, ()
         self.serving_since = time.monotonic() if server else None
 
     def outcome(self, text: str, pid: int, done: Action | None = None) -> Outcome:

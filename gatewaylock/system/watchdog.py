@@ -27,11 +27,16 @@ SHUTDOWN = "shutdown timed out; exiting without full cleanup"
 
 
 class Watchdog:
-    """One alarm clock.  ``names`` tells the unfinished work when it goes off."""
+    """One alarm clock.  ``names`` tells the unfinished work when it goes off, ``last_words`` gets it all."""
 
-    def __init__(self, host: Host, names: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        names: Callable[[], Sequence[str]],
+        last_words: Callable[[int, str, Sequence[str]], object] = lambda code, says, left: None,
+    ) -> None:
         self._host = host
-        self._names = names
+        self._names, self._last_words = names, last_words
         self._timer: threading.Timer | None = None
         self._deadline = NEVER
         self._stderr: int | None = None
@@ -88,7 +93,9 @@ class Watchdog:
 
     def end_now(self, code: int, says: str) -> None:
         """End the process with *code*: *says*, the unfinished work and all stacks to the log, as far as it takes them."""
-        reporter = threading.Thread(target=self._report, args=(says,), name="gatewaylock-report", daemon=True)
+        reporter = threading.Thread(
+            target=self._report, args=(code, says), name="gatewaylock-report", daemon=True
+        )
         try:
             reporter.start()
             reporter.join(REPORT)
@@ -101,9 +108,11 @@ class Watchdog:
                 return  # disarmed, or armed anew, while we woke
         self.end_now(code, says)
 
-    def _report(self, says: str) -> None:
+    def _report(self, code: int, says: str) -> None:
+        left = self._names()
+        self._last_words(code, says, left)  # before the log, which may be a pipe that nobody reads
         log.error(says)
-        for name in self._names():
+        for name in left:
             log.error("unfinished: %s", name)
         if self._stderr is not None:
             faulthandler.dump_traceback(self._stderr, all_threads=True)

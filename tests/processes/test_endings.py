@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,8 @@ from torture import is_free
 
 from gatewaylock import GatewayLock
 from gatewaylock.core.endings import ENDINGS
+from gatewaylock.system.history import History
+from gatewaylock.system.rundir import RunDir
 
 TERM, INT, USR1, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP
 QUICK = "limits=Limits(stop=0.4, drain=0.2, shutdown=0.2, start=0.5, first_start=9, lock=0.1)"
@@ -246,3 +249,70 @@ def test_an_ignored_sighup_stays_ignored(run_dir: Path) -> None:
         said.signal(USR1)
         said.hears("signal SIGUSR1 received")
         assert "SIGHUP" not in said.text()
+
+
+# -- what is remembered --------------------------------------------------------------------------------
+
+
+def last_end(run_dir: Path, *words: str) -> str:
+    done = gateway("status", "--name", "lives", "--run-dir", run_dir)
+    return done.stderr + done.stdout
+
+
+def test_the_status_tells_how_the_last_one_ended(run_dir: Path) -> None:
+    with lives(run_dir) as said:
+        said.hears("serving: ")
+        assert "the one before" not in last_end(run_dir)
+        said.signal(TERM)
+        assert said.ends() == 0
+    assert "the last one: stopped by SIGTERM, " in last_end(run_dir)
+    with lives(run_dir, close=HANGS) as said:
+        said.hears("serving: ")
+        assert "the one before: stopped by SIGTERM, " in last_end(run_dir)
+        said.do("gateway.lanes.submit(sleeps, 60, lane='blame me'); say('busy', flush=True)")
+        said.hears("busy")
+        said.signal(TERM)
+        assert said.ends() == 0
+    assert "shutdown timed out" in last_end(run_dir) and "blame me" in last_end(run_dir)
+    assert "close() of the server" in last_end(run_dir)
+    with lives(run_dir) as said:
+        said.hears("serving: ")
+        said.popen.kill()
+        said.popen.wait()
+        assert "killed, or crashed: pid" in last_end(run_dir)
+
+
+def test_an_exec_restart_and_a_hand_over_are_no_deaths(run_dir: Path) -> None:
+    for mode in ("exec", "spawn", "overlap"):
+        with lives(run_dir, "limits=Limits(), probation=0.1", mode=mode) as said:
+            said.hears("serving: ")
+            said.signal(USR1)
+            said.hears("serving: .*life=2 ")
+            assert gateway("stop", "--name", "lives", "--run-dir", run_dir).returncode == 0
+            assert said.ends() == 0
+        text = last_end(run_dir)
+        assert "killed" not in text and "stopped by gateway stop" in text, text
+
+
+def test_starts_that_die_young_are_tried_again_later_and_later_and_loudly(run_dir: Path) -> None:
+    with lives(run_dir, start="gateway.life in (2, 3, 4) and 1 / 0") as said:
+        said.hears("serving: ")
+        for _ in range(3):
+            said.signal(USR1)
+            said.hears("ZeroDivisionError")
+        said.signal(USR1)
+        said.hears("ERROR 3 starts have died young within five minutes; the next try is in 1 s")
+        said.hears("serving: .*life=5 ")
+
+
+def test_a_stop_is_served_while_the_next_try_is_waited_for(run_dir: Path) -> None:
+    diary = History(RunDir.open(str(run_dir)), "lives")
+    for _ in range(20):
+        diary.add({"event": "failed", "at": time.time(), "pid": 1, "text": "no database"})
+    with lives(run_dir) as said:
+        said.hears("ERROR the last 20 starts have died within minutes")
+        said.hears("serving: ")
+        said.signal(USR1)
+        said.hears("ERROR 20 starts have died young within five minutes; the next try is in 30 s")
+        said.signal(TERM)
+        assert said.ends() == 0
