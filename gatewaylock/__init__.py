@@ -14,7 +14,7 @@ Where things are.  A folder is a floor; a room imports only from its own floor a
     cli, serve      the doors: the command, and WSGI applications in threads
     gateway         the public object
     loop/           one life after another: the floor that knows both wings
-    system/         what the OS does:  host  rundir  lock  guard  inbox  listeners  image  watchdog
+    system/         what the OS does:  host  rundir  flock  lock  guard  inbox  listeners  image  watchdog
     work/           what threads do:  lanes  runs  permit  drain
     control/        the local socket: status, stop, restart
     core/           what we talk about:  errors  deadline  limits  plan

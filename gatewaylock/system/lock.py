@@ -7,14 +7,13 @@ import json
 import logging
 import os
 import socket
-import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.deadline import Deadline
 from ..core.errors import ConfigError, GatewayLockError, RunDirError
-from . import guard, process
+from . import flock, guard, process
 from .host import close_after_fork
 from .rundir import RunDir, check_name
 
@@ -134,13 +133,13 @@ class GatewayLock:
 
         The proof: it is the file that the others see, and locking it once more succeeds at once.
         """
-        if lock_fd < 0 or not _is_open(lock_fd):
+        if lock_fd < 0 or not flock.is_open(lock_fd):
             return False
-        if not self._run_dir.is_linked(self._file, lock_fd) or not _flock(lock_fd, block=False):
+        if not self._run_dir.is_linked(self._file, lock_fd) or not flock.is_ours(lock_fd):
             return False
         os.set_inheritable(lock_fd, False)
         self._fd = lock_fd
-        if guard_fd >= 0 and _is_open(guard_fd):
+        if guard_fd >= 0 and flock.is_open(guard_fd):
             self._guard = socket.socket(fileno=guard_fd)
             self._guard.set_inheritable(False)
         return True
@@ -156,7 +155,7 @@ class GatewayLock:
         """One go: lock the file, see that it is still the file, take the guard, describe ourselves."""
         fd = self._run_dir.open_file(self._file, os.O_RDWR | os.O_CREAT)
         try:
-            if not _flock_until(fd, deadline):  # has closed, or will close, fd
+            if not flock.lock_until(fd, deadline):  # has closed, or will close, fd
                 return False
             if not self._run_dir.is_linked(self._file, fd):
                 os.close(fd)
@@ -219,76 +218,6 @@ class GatewayLock:
         held, self._guard = self._guard, None
         if held is not None:
             held.close()
-
-
-def _flock(fd: int, *, block: bool) -> bool:
-    # Imported here: it costs 50 ms (130 where redis is installed), which only a holder has to pay.
-    import portalocker
-
-    flags = portalocker.LockFlags.EXCLUSIVE
-    try:
-        portalocker.lock(fd, flags if block else flags | portalocker.LockFlags.NON_BLOCKING)
-    except portalocker.AlreadyLocked:
-        return False
-    except portalocker.LockException as error:
-        raise GatewayLockError(None, 0.0, f"cannot lock: {error}") from error
-    return True
-
-
-def _flock_until(fd: int, deadline: Deadline) -> bool:
-    """Lock *fd* or, late, close it.
-
-    A blocking ``flock`` wakes within 0.1 ms of the holder's end, where a polling one takes 50 to 200,
-    but it cannot be called off.  So a thread waits in it; one that we gave up on closes its
-    descriptor when it gets the lock at last.
-    """
-    if _flock(fd, block=False):
-        return True
-    waiter = _Waiter(fd)
-    if not deadline.passed():
-        threading.Thread(target=waiter.wait, name="gatewaylock-lock-wait", daemon=True).start()
-        waiter.woken.wait(deadline.timeout())
-    else:
-        waiter.ended = True
-    return waiter.take()
-
-
-class _Waiter:
-    """A blocking flock that can be abandoned: whoever comes second, thread or taker, closes."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.woken = threading.Event()
-        self.ended = self._got = self._abandoned = False
-        self._decided = threading.Lock()
-
-    def wait(self) -> None:
-        got = False
-        try:
-            got = _flock(self.fd, block=True)
-        except GatewayLockError as error:
-            log.warning("%s", error)
-        with self._decided:
-            self.ended, self._got = True, got
-            if self._abandoned:
-                os.close(self.fd)
-        self.woken.set()
-
-    def take(self) -> bool:
-        with self._decided:
-            if not self._got:
-                self._abandoned = True
-                if self.ended:
-                    os.close(self.fd)
-            return self._got
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
 
 
 def _for_people(seconds: float) -> str:

@@ -28,7 +28,7 @@ BELOW: dict[str, set[str]] = {
     "cli": {"core", "server", "system", "control", "gateway", "serve", "version", "__init__"},
     "__main__": {"cli"},
 }
-LIBRARIES = {"system/lock.py": {"portalocker"}, "serve": {"waitress"}}
+LIBRARIES = {"system/flock.py": {"portalocker"}, "serve": {"waitress"}}
 
 
 def floor(room: Path) -> str:

@@ -6,13 +6,13 @@ import sys
 from typing import Any
 
 from gatewaylock import GatewayLock
-from gatewaylock.system import guard, lock
+from gatewaylock.system import flock, guard
 from gatewaylock.system.rundir import RunDir
 
 run_dir, step = sys.argv[1:]
 places: dict[str, tuple[Any, str]] = {
     "open": (RunDir, "open_file"),
-    "lock": (lock, "_flock"),
+    "lock": (flock, "lock"),
     "guard": (guard, "take"),
     "write": (os, "pwrite"),
     "held": (GatewayLock, "acquire"),
