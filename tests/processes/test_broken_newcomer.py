@@ -300,6 +300,17 @@ def test_an_environment_too_large_for_a_new_process_is_told(run_dir: Path, tmp_p
         version.works_when_fixed()
 
 
+def test_an_exec_that_fails_without_a_proof_falls_back_in_process(run_dir: Path, tmp_path: Path) -> None:
+    large: dict[str, Any] = {f"LARGE_{number}": "x" * 100_000 for number in range(3)}
+    with deployed(run_dir, tmp_path, "exec", **large) as version:
+        limits = resource.prlimit(version.said.pid, resource.RLIMIT_STACK)
+        resource.prlimit(version.said.pid, resource.RLIMIT_STACK, (256 * 1024, limits[1]))
+        assert "life 2 serves" in gateway("restart", "--force", "--run-dir", run_dir).stdout
+        version.said.hears("full process restart failed .*too long.*; falling back to in-process restart")
+        resource.prlimit(version.said.pid, resource.RLIMIT_STACK, limits)
+        version.works_when_fixed()
+
+
 @pytest.mark.parametrize("mode", EVERY)
 def test_out_of_descriptors_a_restart_is_refused_and_works_later(
     run_dir: Path, tmp_path: Path, mode: str
