@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -50,6 +51,13 @@ def serves(run_dir: Path) -> bool:
     return " is serving" in gateway("status", "--run-dir", run_dir).stdout
 
 
+def is_quiet(run_dir: Path) -> bool:
+    """Whether a gateway serves and no restart is being prepared."""
+    done = gateway("status", "--json", "--run-dir", run_dir)
+    facts = json.loads(done.stdout) if done.returncode == 0 else {}
+    return facts.get("phase") == "serving" and not facts["proving"]
+
+
 def is_free(run_dir: Path) -> bool:
     """Whether the name can be had."""
     lock = GatewayLock("gateway", run_dir=str(run_dir))
@@ -94,7 +102,9 @@ def flooded(run_dir: Path, mode: str, seed: int, seconds: float = 0.6, count: in
                     os.kill(pid, number)
             threading.Event().wait(seconds / count * draw.random())
         if not sent & set(STOPS):
-            assert eventually(lambda: serves(run_dir), 20), said.text()
+            before = said.text().count("serving: ")
+            assert eventually(lambda: is_quiet(run_dir), 20), said.text()
+            assert said.text().count("serving: ") <= before + 2, "restarts without end\n" + said.text()
             return "serves"
         for pid in pids(run_dir):
             os.kill(pid, signal.SIGTERM)
