@@ -17,17 +17,17 @@ from .core.plan import Action, Mode, Phase, Request, Status, Verdict
 from .loop.birth import Birth
 from .loop.house import House
 from .loop.messages import Ask
-from .loop.parts import FRESH, Options, Surroundings, Work
+from .loop.parts import Options, Surroundings, Work
 from .loop.requests import Requests
 from .loop.run import Run
 from .loop.vitals import Vitals
+from .loop.watched import Watched
 from .server import Server
 from .system.hangup import meaning_of_hangup
 from .system.host import Host
 from .system.image import Handoff
 from .system.proof import Proof, in_preflight
 from .system.rundir import RunDir, check_name
-from .system.supervisor import pid_must_stay
 from .work.lanes import Lanes
 from .work.permit import Restarts
 from .work.runs import Runs
@@ -48,6 +48,7 @@ class Gateway:
     ``escalate``             a second stop hurries, a third exits at once; False: they are ignored
     ``threads``              at most this many lane tasks run at once
     ``probation``            seconds that a successor has to live before we leave (``overlap``)
+    ``supervisor_timeout``   seconds from a supervisor's stop to its kill, where it does not tell itself
     ``preflight``            called in the child that proves the next version, in place of ``start``
 
     ConfigError for values that cannot be.
@@ -67,6 +68,7 @@ class Gateway:
         threads: int = 256,
         preflight: Callable[[], object] | None = None,
         probation: float = 2.0,
+        supervisor_timeout: float | None = None,
         host: Host = Host(),
     ) -> None:
         self._proves = in_preflight()
@@ -75,7 +77,6 @@ class Gateway:
         mode, why = _mode(restart_mode, os.environ)
         self._options = Options(
             name=name,
-            limits=limits,
             restart_mode=mode,
             mode_why=why,
             run_dir=run_dir,
@@ -86,7 +87,7 @@ class Gateway:
             preflight=preflight,
             probation=_probation(probation),
             hangup=meaning_of_hangup(os.environ, self._inherited is not None and self._inherited.terminal),
-            pid_stays=pid_must_stay(os.environ),
+            watched=Watched(host, limits, os.environ, supervisor_timeout),
         )
         self._work = Work.make(threads, self._emit, allow_sigusr1)
         self._vitals = Vitals(self._inherited, host.pid())
@@ -169,9 +170,7 @@ class Gateway:
         house = House(self._options, self._around, self._work, self, self._inherited)
         requests = Requests(house, self._vitals)
         self._house, self._requests = house, requests
-        if self._options.pid_stays and self._options.restart_mode in FRESH:
-            mode = self._options.restart_mode.value
-            log.warning("no %s restarts here (%s); exec, which keeps the pid", mode, self._options.pid_stays)
+        self._options.watched.begin(self._options.restart_mode)
         birth = Birth(house, self._vitals, requests, lambda: start(self))
         turns = Run(house, self._vitals, requests, birth)
         return turns.run(signals=install_signals, exits=install_signals if exits is None else exits)

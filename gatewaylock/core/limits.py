@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from .errors import ConfigError
 
@@ -67,3 +67,25 @@ class Limits:
     def stop_reserve(self) -> float:
         """What a stop keeps back from its work so that the server can still be closed."""
         return min(5.0, max(1.0, 0.2 * self.stop), self.stop / 2)
+
+    def capped(self, kill_timeout: float) -> Limits:
+        """The same where a supervisor kills us *kill_timeout* seconds (``math.inf``: never) after asking.
+
+        Only what runs from the supervisor's signal on is cut: the lame duck first, for what was accepted
+        matters more than what could be, then the stop.  A restart's drain is nobody's business but ours
+        until a stop comes, and then it gets what a stop gets; preflight, start and lock end for a stop as
+        well.  Cut too, they would cost work that nobody waits for.
+        """
+        room = max(0.001, kill_timeout - min(5.0, kill_timeout / 4))
+        stop = min(self.stop, room)
+        return replace(self, stop=stop, lame_duck=min(self.lame_duck, room - stop))
+
+    @property
+    def whole_stop(self) -> float:
+        """From the request to the end of the process."""
+        return self.lame_duck + self.stop
+
+    @property
+    def kill_timeout(self) -> float:
+        """The least that a supervisor has to wait before it kills, so that ``capped`` cuts nothing."""
+        return min(self.whole_stop + 5.0, self.whole_stop * 4 / 3)

@@ -1,6 +1,7 @@
 """One life after another: the floor that knows both wings.
 
 parts      how a gateway was asked to behave, and its work
+watched    who watches us, and what that leaves of the budgets
 vitals     where it is: phase, life, deadline, what is under way
 house      what it holds of the operating system: lock, doors, inbox, watchdog
 birth      a life begins: start() under a watch, serving or parked

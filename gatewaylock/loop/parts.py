@@ -15,6 +15,7 @@ from ..work.drain import Drain
 from ..work.lanes import Lanes
 from ..work.permit import Restarts
 from ..work.runs import Runs
+from .watched import Watched
 
 FRESH = (Mode.SPAWN, Mode.OVERLAP)
 
@@ -24,7 +25,6 @@ class Options:
     """How a gateway was asked to behave; see ``Gateway``."""
 
     name: str
-    limits: Limits
     restart_mode: Mode
     mode_why: str  #: why it is that mode, for the log
     run_dir: str | None
@@ -35,12 +35,21 @@ class Options:
     preflight: Callable[[], object] | None
     probation: float  #: seconds that a successor has to live before we leave (overlap)
     hangup: Meaning  #: what SIGHUP asks for here
-    pid_stays: str  #: why a fresh pid would be wrong here; empty where it would not
+    watched: Watched  #: by whom, and what that allows
+
+    @property
+    def limits(self) -> Limits:
+        """The budgets in force: a supervisor that answers late may cut them after the start."""
+        return self.watched.limits
 
     def mode_for(self, request: Request) -> Mode:
-        """How the life after *request* begins; ``exec`` where a fresh pid was asked for but would be wrong."""
+        """How the life after *request* begins; ``exec`` where what was asked for would be wrong."""
         mode = request.mode or self.restart_mode
-        return Mode.EXEC if mode in FRESH and self.pid_stays else mode
+        return Mode.EXEC if self.why_exec(mode) else mode
+
+    def why_exec(self, mode: Mode) -> str:
+        """Why *mode* becomes ``exec`` here, for people; empty where it does not."""
+        return self.watched.found.why_exec(mode)
 
 
 @dataclass(frozen=True)

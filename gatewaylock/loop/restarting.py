@@ -54,11 +54,15 @@ class Restarting:
             log.info("reason given: %r", request.reason)
         vitals.accepted = time.monotonic()
         mode = self._options.mode_for(request)
+        said = "restarting"
+        if request.mode and mode is not request.mode:  # the gateway's own mode was told of at its start
+            said = f"restarting by exec: no {request.mode.value} here ({self._options.why_exec(request.mode)})"
+            log.warning("%s", said)
         if mode is Mode.IN_PROCESS or (request.force and mode not in FRESH):
             self._restart_now(request)
         else:
             self._prove(request, mode)
-        return Verdict(True, "restarting")
+        return Verdict(True, said)
 
     def again(self) -> None:
         """However many restarts were asked for too late for the one that is over: they become one more."""

@@ -15,8 +15,8 @@ import pytest
 from speaking import ROOT, environment, started
 
 from gatewaylock.core.endings import ENDINGS, ESCALATION
-from gatewaylock.system import supervisor
 from gatewaylock.system.inbox import RULES
+from gatewaylock.system.supervisor.table import REASONS
 
 TEXT = (ROOT / "README.rst").read_text(encoding="utf-8")
 
@@ -119,8 +119,8 @@ def test_the_tables_say_what_the_code_does() -> None:
 
 
 def test_the_table_of_where_the_pid_must_stay_is_the_code_s() -> None:
-    for rule in supervisor.RULES:
-        assert re.search(rf"^{rule.where} +{re.escape(rule.why)}$", TEXT, re.MULTILINE), rule.where
+    for reason in REASONS:
+        assert re.search(rf"^{reason.where} +{re.escape(reason.why)}$", TEXT, re.MULTILINE), reason.where
 
 
 def test_the_programs_it_points_to_are_there() -> None:
