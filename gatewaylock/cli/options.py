@@ -11,8 +11,9 @@ from ..core.errors import ConfigError
 from ..core.limits import BUDGETS, Limits
 from ..core.plan import Mode
 from ..system.inbox import RULES
+from ..system.supervisor.table import NAMES
 from ..version import VERSION
-from . import run, talk
+from . import doctor, run, talk, unit
 
 BIND = "127.0.0.1:18789"
 MODES = ["auto", *(mode.value for mode in Mode)]
@@ -36,6 +37,7 @@ exit codes:
 environment, besides what the options name:
   GATEWAY_NO_RESPAWN=1   restart in the same process image (restart mode in-process)
   GATEWAY_ALLOW_MULTI=1  run without the lock, beside another gateway of the name
+  GATEWAY_SUPERVISOR=X   who watches it, where that cannot be seen: {", ".join(NAMES)}
 
 examples:
   gateway run                                    the status page on {BIND}
@@ -74,8 +76,10 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace
     _status(verbs, environ)
     _stop(verbs, environ)
     _restart(verbs, environ)
+    unit.register(verbs, _parser, lambda words: parse(["run", *words], environ))
+    doctor.register(verbs, _parser, lambda parser: run_options(parser, environ))
     args = parser.parse_args(argv)
-    if args.verb is run.run:
+    if hasattr(args, "bind"):
         if args.factory and not args.target:
             parser.error("--factory needs MODULE:ATTR")
         # One socket cannot be served twice.  The variable is read for run alone: a mistake in it must
@@ -96,6 +100,11 @@ def _run(verbs: Any, environ: Mapping[str, str]) -> None:
         verbs.add_parser, "run", help="run a gateway until it is stopped", description=RUN, epilog=RUN_END
     )
     parser.set_defaults(verb=run.run)
+    run_options(parser, environ)
+
+
+def run_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    """What ``run`` takes, and whoever speaks about a ``run``."""
     parser.add_argument("target", nargs="?", metavar="MODULE:ATTR", help="what to serve")
     parser.add_argument("--factory", action="store_true", help="ATTR is a function start(gateway)")
     _whom(parser, environ)
@@ -135,6 +144,10 @@ def _budgets(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             option, type=float, dest=f"{name}_timeout", metavar="S", help=f"{says} ({value:g} s)"
         )
+    parser.add_argument(
+        "--supervisor-timeout", type=float, metavar="S",
+        help="it kills this long after its stop (as it tells; GATEWAY_SUPERVISOR_TIMEOUT)",
+    )  # fmt: skip
 
 
 def _check(verbs: Any) -> None:

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     gateway = Gateway(
         args.name,
         port=next((port for _, port in binds if port > 0), None),
-        limits=_limits(args),
+        limits=limits(args),
         restart_mode=args.restart_mode,
         run_dir=args.run_dir,
         restart_exit_code=args.restart_exit_code,
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
         escalate=not args.no_escalate,
         preflight=lambda: _check_all(args),
         probation=args.probation,
+        supervisor_timeout=args.supervisor_timeout,
     )
     try:
         return gateway.run(lambda gateway: _start(gateway, args, binds))
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         raise
 
 
-def _limits(args: argparse.Namespace) -> Limits:
+def limits(args: argparse.Namespace) -> Limits:
     """What was given; --start-timeout covers the first start as well, which has no limit otherwise."""
     given = {name: getattr(args, f"{name}_timeout") for name in BUDGETS}
     given["first_start"] = given["start"]

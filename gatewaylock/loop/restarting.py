@@ -56,7 +56,9 @@ class Restarting:
         mode = self._options.mode_for(request)
         said = "restarting"
         if request.mode and mode is not request.mode:  # the gateway's own mode was told of at its start
-            said = f"restarting by exec: no {request.mode.value} here ({self._options.why_exec(request.mode)})"
+            said = (
+                f"restarting by exec: no {request.mode.value} here ({self._options.why_exec(request.mode)})"
+            )
             log.warning("%s", said)
         if mode is Mode.IN_PROCESS or (request.force and mode not in FRESH):
             self._restart_now(request)

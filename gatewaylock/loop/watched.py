@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections.abc import Mapping
 
-from ..core.errors import ConfigError
-from ..core.limits import WEEK, Limits
+from ..core.limits import Limits
 from ..core.plan import Mode
 from ..system.host import Host
-from ..system.supervisor.asking import Patience
+from ..system.supervisor.asking import told_by_operator, too_long
 from ..system.supervisor.found import Found, detect
 
 log = logging.getLogger("gatewaylock.supervisor")
@@ -31,8 +29,8 @@ class Watched:
         self._host, self._wanted = host, wanted
         self.found: Found = detect(environ, host.pid())
         row = self.found.supervisor
-        self._told = _told(environ, told)
-        self._patience = self._told or Patience(row.kills_after, f"{row.setting} of {row.name}")
+        self._told = told_by_operator(environ, told)
+        self._patience = self._told or row.patience
         #: the budgets, as they are in force; read it anew each time
         self.limits = wanted.capped(self._patience.seconds)
 
@@ -60,37 +58,11 @@ class Watched:
         try:
             self._patience = row.ask(self.found.seen, self._host)
             self.limits = self._wanted.capped(self._patience.seconds)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, the default stands
             text = "%s does not tell how long a stop may take (%s): %g s are assumed, --supervisor-timeout says better"
             log.warning(text, row.name, error, self._patience.seconds)
         self._say()
 
     def _say(self) -> None:
-        if self.limits.stop < self._wanted.stop:
-            log.warning("%s", too_long(self._wanted, self._patience))
-
-
-def too_long(wanted: Limits, patience: Patience) -> str:
-    """What a stop is cut to under *patience*, why, and what to change; in numbers."""
-    cut = wanted.capped(patience.seconds).stop
-    return (
-        f"a stop may take {wanted.stop:g} s, but we are killed {patience.seconds:g} s after it was asked for"
-        f" ({patience.setting}): stops are cut to {cut:g} s;"
-        f" let it wait {math.ceil(wanted.kill_timeout)} s, or set --stop-timeout to {cut:g} or less"
-    )
-
-
-def _told(environ: Mapping[str, str], told: float | None) -> Patience | None:
-    """What the operator says; None where nothing.  ``infinity``: it never kills."""
-    name, value = "--supervisor-timeout", told
-    if told is None and (text := environ.get("GATEWAY_SUPERVISOR_TIMEOUT")):
-        name = "GATEWAY_SUPERVISOR_TIMEOUT"
-        try:
-            value = float(text)
-        except ValueError:
-            raise ConfigError(f"{name} {text!r}: seconds are needed, or infinity") from None
-    if value is None:
-        return None
-    if not (0 < value <= WEEK or value == math.inf):
-        raise ConfigError(f"{name} {value:g}: use more than 0 s, up to a week, or infinity")
-    return Patience(value, name)
+        if text := too_long(self._wanted, self._patience):
+            log.warning("%s", text)

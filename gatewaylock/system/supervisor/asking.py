@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from ...core.errors import ConfigError
+from ...core.limits import WEEK, Limits
 from ..host import Host
 from . import unit
 from .evidence import Evidence
@@ -35,3 +38,35 @@ def ask_s6(seen: Evidence, host: Host) -> Patience:
             return Patience(int(file.read(32)) / 1000 or math.inf, "timeout-kill in the service directory")
     except FileNotFoundError:
         return Patience(math.inf, "timeout-kill in the service directory")
+
+
+def told_by_operator(environ: Mapping[str, str], option: float | None) -> Patience | None:
+    """What the option says, or GATEWAY_SUPERVISOR_TIMEOUT; None where neither does.  ConfigError.
+
+    Seconds; ``infinity``: it never kills.
+    """
+    name, seconds = "--supervisor-timeout", option
+    if option is None and (text := environ.get("GATEWAY_SUPERVISOR_TIMEOUT")):
+        name = "GATEWAY_SUPERVISOR_TIMEOUT"
+        try:
+            seconds = float(text)
+        except ValueError:
+            raise ConfigError(f"{name} {text!r}: seconds are needed, or infinity") from None
+    if seconds is None:
+        return None
+    if not (0 < seconds <= WEEK or seconds == math.inf):
+        raise ConfigError(f"{name} {seconds:g}: use more than 0 s, up to a week, or infinity")
+    return Patience(seconds, name)
+
+
+def too_long(wanted: Limits, patience: Patience) -> str:
+    """What does not fit into *patience*, and what to change, in numbers; empty where all fits."""
+    cut = wanted.capped(patience.seconds)
+    if cut == wanted:
+        return ""
+    lame = f" with {cut.lame_duck:g} s of lame duck" if wanted.lame_duck else ""
+    return (
+        f"a stop may take {wanted.whole_stop:g} s, but it is killed {patience.seconds:g} s after it was asked to"
+        f" stop ({patience.setting}): cut to {cut.whole_stop:g} s{lame}; let it be killed after"
+        f" {math.ceil(wanted.kill_timeout)} s, or make --stop-timeout and --lame-duck {cut.whole_stop:g} s together"
+    )

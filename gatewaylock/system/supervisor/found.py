@@ -31,7 +31,7 @@ class Found:
         return ""
 
     def __str__(self) -> str:
-        return f"{self.supervisor.name} ({self.proof})"
+        return f"{self.supervisor.name}: {self.proof}"
 
 
 def detect(environ: Mapping[str, str], pid: int | None = None) -> Found:

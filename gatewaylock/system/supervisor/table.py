@@ -60,6 +60,11 @@ class Supervisor:
     #: nobody starts us again, whatever we exit with
     deserted: bool = False
 
+    @property
+    def patience(self) -> Patience:
+        """As it comes, when nothing was set."""
+        return Patience(self.kills_after, f"{self.setting} of {self.name}, as it comes")
+
 
 def _always(reason: Reason) -> Callable[[Evidence], Reason | None]:
     return lambda seen: reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Mapping
 
 from ..host import Host
 
@@ -36,12 +37,12 @@ def show(unit: str, *, of_user: bool, host: Host) -> dict[str, str]:
         stderr=PIPE,
         env={**environ, "LC_ALL": "C"},
     )
-    try:
-        said, complaint = child.communicate(timeout=PATIENCE)
-    except TimeoutExpired:
-        child.kill()
-        child.communicate()
-        raise OSError(f"systemctl has not answered within {PATIENCE:g} s") from None
+    with child:  # closes its pipes, whoever else has them
+        try:
+            said, complaint = child.communicate(timeout=PATIENCE)
+        except TimeoutExpired:
+            child.kill()
+            raise OSError(f"systemctl has not answered within {PATIENCE:g} s") from None
     if child.returncode:
         raise OSError(f"systemctl: {complaint.decode('utf-8', 'replace').strip()}")
     found = dict(line.split("=", 1) for line in said.decode("utf-8", "replace").splitlines() if "=" in line)
@@ -60,7 +61,7 @@ def seconds(span: str) -> float:
     return sum(float(number) * UNITS[unit] for number, unit in found)
 
 
-def kills_after(facts: dict[str, str]) -> float:
+def kills_after(facts: Mapping[str, str]) -> float:
     """Seconds from a stop to a kill, ``math.inf`` where it never kills.  ValueError."""
     if facts.get("SendSIGKILL") == "no" or facts.get("KillMode") == "none":
         return math.inf

@@ -1,0 +1,103 @@
+"""What all checks look at: the options, and the gateway that runs, if one does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ...control.client import talk
+from ...core.deadline import Deadline
+from ...core.errors import ConfigError, GatewayError, NotRunningError
+from ...core.limits import Limits
+from ...core.plan import Mode
+from ...system import process
+from ...system.host import Host
+from ...system.rundir import RunDir, check_name, default_run_dir
+from ...system.supervisor.found import Found, detect
+from .. import run
+
+#: seconds that a gateway has to answer
+PATIENCE = 5.0
+
+
+class Finding(NamedTuple):
+    """One line."""
+
+    check: str
+    state: str  #: "ok", "warn" or "fail"
+    text: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One gateway, as the options describe it and as it is."""
+
+    name: str
+    run_dir: RunDir
+    limits: Limits
+    mode: Mode
+    exit_code: int
+    binds: tuple[tuple[str, int], ...]
+    threads: int
+    unit: str
+    told: float | None
+    environ: Mapping[str, str]
+    host: Host
+    #: what the running one says of itself; empty where none does
+    status: Mapping[str, Any]
+    #: why the running one says nothing; empty where none runs
+    silence: str
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, environ: Mapping[str, str]) -> Case:
+        """Asks the gateway of this name once.  ConfigError for options that no gateway would take."""
+        where = RunDir(os.path.abspath(args.run_dir or default_run_dir(environ)))
+        status, silence = _ask(where, check_name(args.name))
+        return cls(
+            name=args.name,
+            run_dir=where,
+            limits=run.limits(args),
+            mode=_mode(args.restart_mode, environ),
+            exit_code=args.restart_exit_code,
+            binds=tuple(args.bind),
+            threads=args.threads,
+            unit=args.unit,
+            told=args.supervisor_timeout,
+            environ=environ,
+            host=Host(),
+            status=status,
+            silence=silence,
+        )
+
+    @property
+    def pid(self) -> int:
+        """Of the running gateway; 0 where none answers."""
+        return int(self.status.get("pid", 0))
+
+    def found(self) -> Found:
+        """Who supervises the running gateway; where none runs, what would, were it started like this command."""
+        return detect(process.environment(self.pid), self.pid) if self.pid else detect(self.environ)
+
+
+def _mode(wanted: str, environ: Mapping[str, str]) -> Mode:
+    if environ.get("GATEWAY_NO_RESPAWN") == "1":
+        return Mode.IN_PROCESS
+    try:
+        return Mode("exec" if wanted == "auto" else wanted)
+    except ValueError:
+        raise ConfigError(f"restart mode {wanted!r} is none: see gateway run --help") from None
+
+
+def _ask(where: RunDir, name: str) -> tuple[Mapping[str, Any], str]:
+    try:
+        answer = talk(where.socket_path(name), name, Deadline.after(PATIENCE)).ask("status")
+    except NotRunningError:
+        return {}, ""
+    except TimeoutError:
+        return {}, f"no answer within {PATIENCE:g} s"
+    except GatewayError as error:
+        return {}, str(error)
+    return (answer["status"], "") if answer.get("ok") else ({}, str(answer.get("text")))
