@@ -53,6 +53,8 @@ def unit(args: argparse.Namespace, parse: Parse) -> int:
     words = args.words[1:] if args.words[:1] == ["--"] else args.words
     service = Service.of(words, parse(words), os.environ, _interpreter(), os.getcwd())
     room = import_module(f".units.{KINDS[args.kind][0]}", __package__)
+    if os.environ.get("PYTHONPATH"):
+        print("gateway: note: PYTHONPATH is set here, and not in the file", file=sys.stderr)
     output.say(room.write(args.kind, service).rstrip("\n"))
     return 0
 

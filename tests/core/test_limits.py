@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -21,3 +21,30 @@ def test_a_stop_keeps_a_fifth_back_for_close_between_one_and_five_seconds(
     stop: float, reserve: float
 ) -> None:
     assert Limits(stop=stop).stop_reserve == pytest.approx(reserve)
+
+
+KILLS = [0.01, 0.5, 1, 3, 7, 10, 19.9, 20, 20.1, 30, 90, 3600, math.inf]
+
+
+@pytest.mark.parametrize("kill", KILLS)
+@pytest.mark.parametrize("stop", [0.001, 1, 5, 14.9, 15, 60, 3600])
+@pytest.mark.parametrize("lame_duck", [0, 3, 60])
+def test_a_stop_ends_a_margin_before_the_kill_and_nothing_else_is_cut(
+    kill: float, stop: float, lame_duck: float
+) -> None:
+    wanted = Limits(stop=stop, lame_duck=lame_duck)
+    cut = wanted.capped(kill)
+    assert cut.whole_stop <= kill - min(5, kill / 4) + 1e-9
+    assert cut.stop <= stop and cut.lame_duck <= lame_duck
+    assert cut.lame_duck == 0 or cut.stop == stop, "the lame duck goes first"
+    assert replace(cut, stop=stop, lame_duck=lame_duck) == wanted
+
+
+@pytest.mark.parametrize("stop", [0.1, 1, 5, 14.9, 15, 60, 3600])
+@pytest.mark.parametrize("lame_duck", [0, 3, 60])
+def test_the_kill_timeout_that_it_asks_for_is_the_least_that_cuts_nothing(
+    stop: float, lame_duck: float
+) -> None:
+    wanted = Limits(stop=stop, lame_duck=lame_duck)
+    assert wanted.capped(wanted.kill_timeout + 1e-6) == wanted
+    assert wanted.capped(wanted.kill_timeout * 0.999) != wanted
