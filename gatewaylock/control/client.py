@@ -26,6 +26,10 @@ class Talk:
         self._connection, self._deadline = connection, deadline
         self._said = bytearray()
 
+    def close(self) -> None:
+        """Nothing more is to be said."""
+        self._connection.close()
+
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
         """Send one question; the first line back.  Errors as for ``line``."""
         self._connection.settimeout(_timeout(self._deadline))

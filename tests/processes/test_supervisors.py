@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from speaking import PROGRAMS, environment, eventually, gateway_argv, started
 
+from gatewaylock.core.deadline import Deadline
+
 ASK = [sys.executable, str(PROGRAMS / "watched.py")]
 QUOTED = shlex.join(ASK)
 #: becomes the leader of the terminal that is its stdin, and then the rest of its words
@@ -130,36 +132,29 @@ def busy(tmp_path: Path, run_dir: Path, *words: str) -> list[str]:
     return gateway_argv("run", "busy:start", "--factory", "--run-dir", run_dir, *words)
 
 
-def test_a_stop_that_is_longer_than_the_kill_timeout_ends_before_the_kill(
-    run_dir: Path, tmp_path: Path
-) -> None:
+def test_a_stop_and_a_restart_that_it_overtakes_end_before_the_kill(run_dir: Path, tmp_path: Path) -> None:
+    """They would take a minute, and we are killed after 4 seconds; their servers hang as they close."""
     kills_after = 4.0
-    argv = busy(tmp_path, run_dir, "--stop-timeout", "60", "--supervisor-timeout", f"{kills_after}")
-    with started(*argv, cwd=tmp_path) as said:
-        said.hears(r"WARNING .* 60 s, but .* 4 s .*--supervisor-timeout.*cut to 3 s; .* 65 s")
-        said.hears("serving")
-        said.signal(signal.SIGTERM)
-        try:
-            said.popen.wait(kills_after)
-        except subprocess.TimeoutExpired:
-            said.popen.kill()
-        assert said.ends() == 0
-        said.hears("shutdown timed out")
-
-
-def test_a_restart_that_a_stop_overtakes_ends_before_the_kill(run_dir: Path, tmp_path: Path) -> None:
-    argv = busy(tmp_path, run_dir, "--stop-timeout", "60", "--allow-sigusr1")
-    argv += ["--shutdown-timeout", "300", "--restart-mode", "in-process"]
-    with started(*argv, cwd=tmp_path, GATEWAY_SUPERVISOR_TIMEOUT="4") as said:
-        said.hears("serving")
-        said.signal(signal.SIGUSR1)
-        said.hears("restarting")
-        said.signal(signal.SIGTERM)
-        try:
-            said.popen.wait(4)
-        except subprocess.TimeoutExpired:
-            said.popen.kill()
-        assert said.ends() == 0
+    words = ["--stop-timeout", "60", "--shutdown-timeout", "300", "--restart-mode", "in-process"]
+    stops = busy(tmp_path, run_dir, *words, "--supervisor-timeout", f"{kills_after}")
+    restarts = busy(tmp_path, run_dir, *words, "--name", "other", "--allow-sigusr1")
+    told = {"GATEWAY_SUPERVISOR_TIMEOUT": f"{kills_after}"}
+    with started(*stops, cwd=tmp_path) as one, started(*restarts, cwd=tmp_path, **told) as other:
+        one.hears(r"WARNING .* 60 s, but .* 4 s .*--supervisor-timeout.*cut to 3 s; .* 65 s")
+        one.hears("serving")
+        other.hears("serving")
+        other.signal(signal.SIGUSR1)
+        other.hears("restarting")
+        for said in (one, other):
+            said.signal(signal.SIGTERM)
+        kill = Deadline.after(kills_after)
+        for said in (one, other):
+            try:
+                said.popen.wait(kill.left())
+            except subprocess.TimeoutExpired:
+                said.popen.kill()
+            assert said.ends() == 0, said.text()
+            said.hears("shutdown timed out")
 
 
 def test_supervisord_s_default_is_taken_where_supervisord_is_the_parent(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -52,10 +53,10 @@ class Case:
     silence: str
 
     @classmethod
-    def of(cls, args: argparse.Namespace, environ: Mapping[str, str]) -> Case:
+    def of(cls, args: argparse.Namespace, environ: Mapping[str, str], patience: float = PATIENCE) -> Case:
         """Asks the gateway of this name once.  ConfigError for options that no gateway would take."""
         where = RunDir(os.path.abspath(args.run_dir or default_run_dir(environ)))
-        status, silence = _ask(where, check_name(args.name))
+        status, silence = _ask(where, check_name(args.name), patience)
         return cls(
             name=args.name,
             run_dir=where,
@@ -91,13 +92,14 @@ def _mode(wanted: str, environ: Mapping[str, str]) -> Mode:
         raise ConfigError(f"restart mode {wanted!r} is none: see gateway run --help") from None
 
 
-def _ask(where: RunDir, name: str) -> tuple[Mapping[str, Any], str]:
+def _ask(where: RunDir, name: str, patience: float) -> tuple[Mapping[str, Any], str]:
     try:
-        answer = talk(where.socket_path(name), name, Deadline.after(PATIENCE)).ask("status")
+        with closing(talk(where.socket_path(name), name, Deadline.after(patience))) as talking:
+            answer = talking.ask("status")
     except NotRunningError:
         return {}, ""
     except TimeoutError:
-        return {}, f"no answer within {PATIENCE:g} s"
+        return {}, f"no answer within {patience:g} s"
     except GatewayError as error:
         return {}, str(error)
     return (answer["status"], "") if answer.get("ok") else ({}, str(answer.get("text")))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from .quoting import sh
 from .service import HOPELESS, Service
 
@@ -33,7 +31,7 @@ esac
 
 exec 2>&1
 cd {directory} || exit 78
-exec {command}
+{start}
 """
 
 S6 = """\
@@ -62,21 +60,30 @@ esac
 
 exec 2>&1
 cd {directory} || exit 78
-exec {command}
+{start}
 """
 
 
 def write(kind: str, service: Service) -> str:
     """The text of the script."""
     text, drop = (RUNIT, "chpst -u") if kind == "runit" else (S6, "s6-setuidgid")
-    as_user = () if os.geteuid() == 0 else (*drop.split(), service.user)
     return text.format(
         name=service.name,
         restart=service.restart,
         hopeless=" | ".join(map(str, HOPELESS)),
         directory=sh([service.directory]),
-        command=sh([*as_user, *service.command]),
+        start=_start(sh(service.command), drop, service.user),
         stop=service.limits.whole_stop,
         kills_after=service.kills_after,
         milliseconds=1000 * service.kills_after,
     )
+
+
+def _start(command: str, drop: str, user: str) -> str:
+    """Become the program; *user* first, where root starts it and it is not meant to be root."""
+    if user == "root":
+        return f"exec {command}"
+    return f"""\
+set -- {command}
+[ "$(id -u)" != 0 ] || set -- {drop} {sh([user])} "$@"
+exec "$@\""""
