@@ -15,6 +15,7 @@ Where things are.  A folder is a floor; a room imports only from its own floor a
     gateway         the public object
     loop/           one life after another: the floor that knows both wings
     system/         what the OS does:  host  rundir  flock  lock  guard  inbox  listeners  image  watchdog
+                    supervisor/  ground
     work/           what threads do:  lanes  runs  permit  drain
     control/        the local socket: status, stop, restart
     core/           what we talk about:  errors  deadline  limits  plan

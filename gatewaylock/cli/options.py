@@ -37,7 +37,8 @@ exit codes:
 environment, besides what the options name:
   GATEWAY_NO_RESPAWN=1   restart in the same process image (restart mode in-process)
   GATEWAY_ALLOW_MULTI=1  run without the lock, beside another gateway of the name
-  GATEWAY_SUPERVISOR=X   who watches it, where that cannot be seen: {", ".join(NAMES)}
+  GATEWAY_SUPERVISOR=X   who watches it, where that is not seen:
+                         {" ".join(NAMES)}
 
 examples:
   gateway run                                    the status page on {BIND}
@@ -146,7 +147,7 @@ def _budgets(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument(
         "--supervisor-timeout", type=float, metavar="S",
-        help="it kills this long after its stop (as it tells; GATEWAY_SUPERVISOR_TIMEOUT)",
+        help="from a supervisor's stop to its kill (as it says, or its default; GATEWAY_SUPERVISOR_TIMEOUT)",
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ class Watched:
         """Say what does not fit, before the first life begins or, where somebody has to be asked, soon after."""
         found = self.found
         if found.supervisor.name not in ("none", "terminal"):
-            log.info("supervisor: %s", found)
+            log.info("%s", found)
         if why := found.why_exec(mode):
             log.warning("no %s restarts here (%s); exec, which keeps the pid", mode.value, why)
         elif mode is Mode.SUPERVISOR and found.supervisor.name == "none":

@@ -337,7 +337,7 @@ def test_a_shell_that_keeps_the_stop_for_itself_is_told_of(run_dir: Path) -> Non
     with started("sh", "-c", said_pid) as said:
         said.hears("serving")
         asked = gateway("doctor", "--run-dir", run_dir, "--bind", "127.0.0.1:0")
-        assert f"a stop is told to pid {said.pid} and not to the gateway" in asked.stdout
+        assert f"a stop is told to pid {said.pid} (sh) and not to the gateway" in asked.stdout
         assert asked.returncode == 1
 
 

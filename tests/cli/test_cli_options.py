@@ -80,7 +80,7 @@ def test_wrong_usage_exits_2(words: list[str], capsys: pytest.CaptureFixture[str
     assert "error: " in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("verb", ["run", "check", "status", "stop", "restart"])
+@pytest.mark.parametrize("verb", ["run", "check", "status", "stop", "restart", "unit", "doctor"])
 def test_the_help_of_a_verb_has_an_example_that_parses(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([verb, "--help"])
@@ -98,7 +98,16 @@ def test_the_help_of_run_names_every_variable(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit, match="0"):
         parse(["run", "--help"], NONE)
     said = capsys.readouterr().out
-    for variable in ("BIND", "NAME", "RUN_DIR", "RESTART_MODE", "NO_RESPAWN", "ALLOW_MULTI"):
+    for variable in (
+        "BIND",
+        "NAME",
+        "RUN_DIR",
+        "RESTART_MODE",
+        "NO_RESPAWN",
+        "ALLOW_MULTI",
+        "SUPERVISOR",
+        "SUPERVISOR_TIMEOUT",
+    ):
         assert f"GATEWAY_{variable}" in said
 
 

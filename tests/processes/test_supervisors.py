@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from speaking import PROGRAMS, environment, eventually, gateway_argv, started
+from speaking import PROGRAMS, environment, eventually, gateway, gateway_argv, started
 
 from gatewaylock.core.deadline import Deadline
 
@@ -166,8 +166,14 @@ def test_supervisord_s_default_is_taken_where_supervisord_is_the_parent(
     with started(parent, "-c", f"{shlex.join(argv)}; true", cwd=tmp_path) as said:
         said.hears("INFO .*supervisor: supervisord: supervisord started it")
         said.hears("WARNING .*no spawn restarts here .a supervisor: ")
-        said.hears("WARNING .*10 s .*stopwaitsecs of supervisord, as it comes.*cut to 7.5 s")
+        said.hears(
+            "WARNING .*10 s .*stopwaitsecs of supervisord, as it comes.*cut to 7.5 s.*--supervisor-timeout"
+        )
         said.hears("serving")
+        asked = gateway("restart", "--mode", "overlap", "--run-dir", run_dir, "--no-wait")
+        assert asked.stdout.startswith(
+            "restarting by exec: no overlap here (a supervisor: it watches this pid"
+        )
 
 
 @pytest.fixture

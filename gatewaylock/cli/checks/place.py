@@ -17,7 +17,10 @@ LEAST, SCARCE = 64 * 1024, 16 * 1024 * 1024
 def run_directory(case: Case) -> Iterator[tuple[str, str]]:
     """Ours, private, with room for a file."""
     path = case.run_dir.path
-    case.run_dir.socket_path(case.name)
+    try:
+        case.run_dir.socket_path(case.name)
+    except RunDirError as error:
+        yield "fail", str(error)
     if not os.path.lexists(path):
         above = _nearest(path)
         may = os.access(above, os.W_OK | os.X_OK)

@@ -28,7 +28,8 @@ def supervisor(case: Case) -> Iterator[tuple[str, str]]:
     if found.supervisor.name == "systemd" and proofs.is_wrapped(seen):
         yield (
             "fail",
-            f"a stop is told to pid {seen.parent} and not to the gateway: put exec before it in that script",
+            f"a stop is told to pid {seen.parent} ({' '.join(sorted(seen.names))}) and not to the gateway: "
+            "start the gateway itself, or put exec before it",
         )
     if seen.parent == 1 and seen.names & proofs.SHELLS:
         yield "fail", "a shell that is pid 1 passes no stop on: put exec before the gateway"

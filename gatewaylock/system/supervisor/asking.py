@@ -20,6 +20,8 @@ class Patience(NamedTuple):
     seconds: float
     #: what says so: what to change
     setting: str
+    #: nobody said so: it is what this supervisor does unless it is told otherwise
+    assumed: bool = False
 
 
 def ask_systemd(seen: Evidence, host: Host) -> Patience:
@@ -64,9 +66,10 @@ def too_long(wanted: Limits, patience: Patience) -> str:
     cut = wanted.capped(patience.seconds)
     if cut == wanted:
         return ""
+    say_so = " and tell it by --supervisor-timeout" if patience.assumed else ""
     lame = f" with {cut.lame_duck:g} s of lame duck" if wanted.lame_duck else ""
     return (
         f"a stop may take {wanted.whole_stop:g} s, but it is killed {patience.seconds:g} s after it was asked to"
         f" stop ({patience.setting}): cut to {cut.whole_stop:g} s{lame}; let it be killed after"
-        f" {math.ceil(wanted.kill_timeout)} s, or make --stop-timeout and --lame-duck {cut.whole_stop:g} s together"
+        f" {math.ceil(wanted.kill_timeout)} s{say_so}, or make --stop-timeout and --lame-duck {cut.whole_stop:g} s together"
     )

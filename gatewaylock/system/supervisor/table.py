@@ -63,7 +63,7 @@ class Supervisor:
     @property
     def patience(self) -> Patience:
         """As it comes, when nothing was set."""
-        return Patience(self.kills_after, f"{self.setting} of {self.name}, as it comes")
+        return Patience(self.kills_after, f"{self.setting} of {self.name}, as it comes", assumed=True)
 
 
 def _always(reason: Reason) -> Callable[[Evidence], Reason | None]:
