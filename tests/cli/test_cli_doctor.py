@@ -328,6 +328,11 @@ def test_a_mode_that_becomes_another_here_is_told_of(run_dir: Path) -> None:
         "warn",
         "--restart-mode overlap becomes exec: a supervisor: it watches this pid and would start another",
     ) in list(watch.supervisor(about))
+    about = case(run_dir, "--restart-mode", "supervisor", GATEWAY_SUPERVISOR="supervisord")
+    assert (
+        "ok",
+        "a restart leaves with exit code 0; supervisord starts again after: all but those of exitcodes (0)",
+    ) in list(watch.supervisor(about))
     assert case(run_dir, "--restart-mode", "spawn", GATEWAY_NO_RESPAWN="1").mode is Mode.IN_PROCESS
 
 

@@ -73,7 +73,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("systemd", r"^RestartPreventExitStatus=2 78$"),
         ("launchd", r"<key>ThrottleInterval</key>\s*<integer>30</integer>"),
         ("supervisord", r"^autorestart=unexpected\nexitcodes=0,2,78$"),
-        ("runit", r"^    2 \| 78\) exec sv down \. ;;$"),
+        ("runit", r"^    2 \| 78\) printf d >supervise/control ;;$"),
         ("s6", r"^    2 \| 78\) exit 125 ;;$"),
         ("docker", r'^    restart: "on-failure:5"$'),
         (

@@ -24,6 +24,9 @@ def supervisor(case: Case) -> Iterator[tuple[str, str]]:
     yield "ok", f"{running}: {found}"
     if why := found.why_exec(case.mode):
         yield "warn", f"--restart-mode {case.mode.value} becomes exec: {why}"
+    elif case.mode is Mode.SUPERVISOR:
+        again = f"{found.supervisor.name} starts again after: {found.supervisor.again}"
+        yield "ok", f"a restart leaves with exit code {case.exit_code}; {again}"
     seen = found.seen
     if found.supervisor.name == "systemd" and proofs.is_wrapped(seen):
         yield (

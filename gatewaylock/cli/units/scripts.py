@@ -23,7 +23,7 @@ case $0 in
     case $1 in
     # 78: another gateway holds the name, or the configuration is wrong; 2: wrong usage.  Neither gets better
     # by trying again every second: it stays down until `sv up {name}`.
-    {hopeless}) exec sv down . ;;
+    {hopeless}) printf d >supervise/control ;;
     esac
     exit 0
     ;;

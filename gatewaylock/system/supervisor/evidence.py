@@ -92,7 +92,7 @@ def unit_in(path: str) -> tuple[str, bool]:
 def _names(pid: int) -> frozenset[str]:
     """A program of Python is known by its script as well: ``python3 /usr/bin/supervisord``, ``python -m circus``."""
     title, words = process.title(pid), process.words(pid)
-    names = {title}
+    names = {title} if title else set()
     if title.startswith("python") and len(words) > 1:
         names.add(os.path.basename(words[1]))
         if words[1] == "-m" and len(words) > 2:

@@ -59,6 +59,8 @@ def in_container(seen: Evidence) -> str:
     """pid 1, or a child of an init that does nothing else.  A shell as pid 1 that waits for us is one too."""
     if seen.pid == 1:
         return "it is pid 1"
+    if seen.linux and seen.parent == 0:
+        return "its parent is outside of its pid namespace"  # a pod whose containers share one
     if seen.parent == 1 and seen.names & SHELLS:
         return f"pid 1 is a shell, {seen.init}, that started it"
     return child_of(*INITS)(seen)
@@ -75,6 +77,12 @@ def by_script(seen: Evidence) -> str:
     """A shell without job control, which gives its jobs no process group of their own: mostly a loop."""
     found = sorted(seen.names & SHELLS)
     return f"a script of {found[0]} started it (pid {seen.parent})" if found and seen.grouped else ""
+
+
+def by_unseen(seen: Evidence) -> str:
+    """A parent that /proc hides (hidepid): it may be anybody, so the pid stays."""
+    hidden = seen.linux and seen.parent > 1 and not seen.names
+    return f"/proc hides its parent (pid {seen.parent})" if hidden else ""
 
 
 def in_terminal(seen: Evidence) -> str:

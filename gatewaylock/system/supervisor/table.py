@@ -167,6 +167,14 @@ TABLE = (
         again="what the script makes of them",
     ),
     Supervisor(
+        name="unseen",
+        proof=proofs.by_unseen,
+        kills_after=math.inf,
+        setting="",
+        stays=_always(WATCHED),
+        again="not known",
+    ),
+    Supervisor(
         name="terminal",
         proof=proofs.in_terminal,
         kills_after=math.inf,
