@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.deadline import NEVER, Deadline
 from ..core.events import Event
@@ -12,12 +12,20 @@ from ..core.plan import Action, Outcome, Phase, Request, step
 from ..server import Server
 from ..system.image import Handoff
 from ..system.successor import Channel
+from .accounts import Accounts
 from .news import News
 from .proving import Proving
 from .shutdown import Shutdown
 
 if TYPE_CHECKING:
     from .handing import Handing
+
+
+class Spell(NamedTuple):
+    """A quiet one."""
+
+    request: Request
+    deadline: Deadline
 
 
 class Vitals:
@@ -50,6 +58,10 @@ class Vitals:
         self.again: list[Request] = []
         #: why the last restart with a fresh pid was taken back
         self.setback = ""
+        #: while no new work is taken
+        self.spell: Spell | None = None
+        #: what is under way, and how the last restart went
+        self.accounts = Accounts(inherited.account if inherited else None, self.accepted or 0.0)
         #: set as soon as a stop is known, also while ``start()`` runs
         self.stop_requested = threading.Event()
         self.stops = 0
@@ -79,7 +91,20 @@ class Vitals:
     @property
     def leaving(self) -> bool:
         """Whether a stop or restart is under way (in STARTING only a stop is served)."""
-        return self.phase not in (Phase.SERVING, Phase.PARKED)
+        return not self.up and self.phase is not Phase.PARKED
+
+    @property
+    def up(self) -> bool:
+        """Whether a life serves; new work may be refused for a while (quiet)."""
+        return self.phase in (Phase.SERVING, Phase.QUIET)
+
+    @property
+    def wake(self) -> Deadline:
+        """When the loop has something to do though nobody says anything: the quiet ends.
+
+        Not while a successor has our admission, or may have it any moment.
+        """
+        return self.spell.deadline if self.spell and self.handing is None else NEVER
 
     @property
     def busy(self) -> bool:
@@ -95,7 +120,8 @@ class Vitals:
 
     def outcome(self, text: str, pid: int, done: Action | None = None) -> Outcome:
         """How what was asked for has ended: for whoever asked, and for all who listen."""
-        self.tell("outcome", text=text, done=done and done.value)
+        account = self.accounts.end(text, done)
+        self.tell("outcome", text=text, done=done and done.value, account=account)
         return Outcome(text, done, self.phase, self.life, pid)
 
     def took(self) -> str:

@@ -8,7 +8,7 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from ..core.errors import GatewayDrainingError, LaneClearedError, WorkLostError
@@ -123,6 +123,12 @@ class Lanes:
             running = sorted(self._queues.running, key=lambda task: task.began)
             tasks = chain(running, self._queues.waiting())
             return some((task.name() for task in tasks), self._queues.total)
+
+    def oldest(self, most: int) -> list[Task]:
+        """At most *most* unfinished tasks: running for longest first, then those whose turn is next."""
+        with self._changed:
+            running = heapq.nsmallest(most, self._queues.running, key=lambda task: task.began)
+            return [*running, *islice(self._queues.waiting(), most - len(running))]
 
     def wait_for_active(self, timeout: float | None = None) -> bool:
         """Wait up to *timeout* seconds (None: for ever) until what runs now has ended; whether it has."""
