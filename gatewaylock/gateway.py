@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from .loop.birth import Birth
 from .loop.house import House
 from .loop.messages import Ask
 from .loop.parts import FRESH, Options, Surroundings, Work
+from .loop.report import report
 from .loop.requests import Requests
 from .loop.run import Run
 from .loop.vitals import Vitals
@@ -207,7 +207,7 @@ class Gateway:
         """The same for any request; *answer* is called at once, on the loop's thread, with what comes of it."""
         house, requests = self._house, self._requests
         if house is None or requests is None or self._vitals.phase is Phase.EXITED:
-            answer(Verdict(False, "the gateway does not run"))
+            answer(Verdict.no("the gateway does not run"))
             return
         if request.action is Action.STOP:
             requests.stopping.soon()  # before it is heard: the loop may take the event back
@@ -215,24 +215,9 @@ class Gateway:
 
     def status(self) -> Status:
         """What it is doing at this moment."""
-        vitals, lanes, now = self._vitals, self._work.lanes, time.monotonic()
-        since = vitals.serving_since
-        return Status(
-            name=self.name,
-            pid=self._around.host.pid(),
-            phase=vitals.phase,
-            life=vitals.life,
-            uptime=now - vitals.began,
-            life_uptime=None if since is None else now - since,
-            addresses=self._house.listeners.addresses() if self._house else (),
-            tasks_active=lanes.active_count(),
-            tasks_queued=lanes.queued_count(),
-            lanes=lanes.sizes(),
-            runs=self._work.runs.live(),
-            restart_mode=self._options.restart_mode.value,
-            reason=vitals.reason,
-            time_left=None if vitals.deadline.timeout() is None else vitals.deadline.left(),
-            proving=vitals.proving is not None,
+        addresses = self._house.listeners.addresses() if self._house else ()
+        return report(
+            self._options, self._vitals, self._work, pid=self._around.host.pid(), addresses=addresses
         )
 
     # -- inside ------------------------------------------------------------------------------------

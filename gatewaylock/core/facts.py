@@ -39,7 +39,9 @@ class DrainProgress:
     tasks: int
     runs: int
     oldest: Item | None
-    time_left: float | None  #: seconds until what is left is given up; the rest of the deadline is for the close
+    time_left: (
+        float | None
+    )  #: seconds until what is left is given up; the rest of the deadline is for the close
 
 
 @dataclass(frozen=True)

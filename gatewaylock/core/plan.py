@@ -145,8 +145,7 @@ class DrainReport:
 class Verdict:
     """What the loop says to a request at once: taken or not, and why.
 
-    ``error`` says to programs why not: "phase" (not now), "unknown" (no such item), "running" (it cannot be
-    cancelled any more), "failed" (its abort raised), "busy" (try again); empty where it was taken.
+    ``error`` says to programs why not, by a word of control/protocol.py's ERRORS; empty where it was taken.
     """
 
     ok: bool
@@ -196,7 +195,9 @@ class Status:
     reason: str  #: why it is leaving, or why it is parked; empty while it serves
     time_left: float | None  #: to the deadline of the stop or restart under way
     proving: bool  #: the next version is being checked
-    items: tuple[Item, ...] = ()  #: what is not done: running for longest first, then next in turn; 20 at most
+    items: tuple[
+        Item, ...
+    ] = ()  #: what is not done: running for longest first, then next in turn; 20 at most
     drain: DrainProgress | None = None  #: the drain under way
     quiet: Quiet | None = None  #: while no new work is taken
     under_way: Account | None = None  #: the stop or restart that was accepted and has not ended

@@ -15,8 +15,7 @@ LONGEST = 1000  # characters of an outcome: it may hold a traceback
 class Accounts:
     """Written by the loop's thread, read by any.  *inherited*: what the last image wrote of the restart to us.
 
-    An account is opened when a request is accepted and closed by its outcome; a stop that overtakes a
-    restart closes it.
+    An account is opened when a request is accepted and closed by its outcome.
     """
 
     def __init__(self, inherited: object = None, began: float = 0.0) -> None:
@@ -27,9 +26,7 @@ class Accounts:
         self._began = began
 
     def begin(self, request: Request, mode: str = "") -> None:
-        """*request* was accepted, and something begins with it."""
-        if self.open and self.open.action == Action.RESTART.value:
-            self.end(f"overtaken by {request.cause}", None)
+        """*request* was accepted, and something begins with it.  What is open must have been ended."""
         self._began = time.monotonic()
         self.open = Account(
             action=request.action.value,
@@ -59,4 +56,4 @@ class Accounts:
 
     def left_to_next(self) -> dict[str, Any] | None:
         """For the next image."""
-        return self.open and self.open.as_dict()
+        return self.open.as_dict() if self.open else None

@@ -19,7 +19,7 @@ from ..system.lock import GatewayLock
 from ..system.rundir import RunDir
 from ..system.watchdog import Watchdog
 from .diary import Diary
-from .messages import Ask
+from .messages import Ask, Cancelled
 from .parts import Options, Surroundings, Work
 from .vitals import Vitals
 
@@ -166,6 +166,7 @@ class House:
             accepted=time.monotonic() if vitals.accepted is None else vitals.accepted,
             cause=vitals.reason,
             channel=channel,
+            account=vitals.accounts.left_to_next(),
             terminal=self.options.hangup is Meaning.STOP and not fresh,
         )
 
@@ -176,7 +177,9 @@ class House:
         """
         for message in self.inbox.pending():
             if isinstance(message, Ask):
-                message.answer(Verdict(False, "the gateway has ended"))
+                message.answer(Verdict.no("the gateway has ended"))
+            elif isinstance(message, Cancelled):
+                message.answer(message.verdict)
         self.listeners.close(unlink=not handed_over)
         self._door.close(unlink=not handed_over)
         self.release_lock()

@@ -12,6 +12,7 @@ from ..system.host import Host
 from ..system.image import CommandLine
 from ..system.inbox import Meaning
 from ..work.drain import Drain
+from ..work.inventory import Inventory
 from ..work.lanes import Lanes
 from ..work.permit import Restarts
 from ..work.runs import Runs
@@ -51,6 +52,7 @@ class Work:
     runs: Runs
     restarts: Restarts
     drain: Drain
+    inventory: Inventory
 
     @classmethod
     def make(
@@ -59,7 +61,8 @@ class Work:
         """A fresh set that shares its Condition."""
         changed = threading.Condition(threading.Lock())
         lanes, runs = Lanes(threads=threads, changed=changed), Runs(changed)
-        return cls(lanes, runs, Restarts(emit, allow), Drain(lanes, runs, changed))
+        drain, inventory = Drain(lanes, runs, changed), Inventory(lanes, runs)
+        return cls(lanes, runs, Restarts(emit, allow), drain, inventory)
 
     def live(self) -> tuple[str, ...]:
         """The names of what is not done, for the log."""

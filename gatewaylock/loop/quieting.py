@@ -39,9 +39,13 @@ class Quieting:
         paused = vitals.call_server("pause")
         if vitals.phase is Phase.SERVING:
             vitals.step("quiet")
-        log.info("received %s; quiet for %g s", request.cause, request.limit, extra=vitals.about(request))
+        log.info(
+            "received %s; quiet for %g s", request.cause, request.limit, extra=vitals.about("asked", request)
+        )
         text = f"quiet; it resumes by itself in {request.limit:g} s"
-        return Verdict(True, text if paused else f"{text} (the server has no pause(): what comes to it is served)")
+        return Verdict(
+            True, text if paused else f"{text}; the server has no pause(): what comes to it is served"
+        )
 
     def resume(self, request: Request) -> Verdict:
         """Take work again."""
@@ -50,7 +54,7 @@ class Quieting:
             return self._not_now()
         if vitals.phase is Phase.SERVING:
             return Verdict(True, "it was not quiet")
-        log.info("received %s; serving again", request.cause, extra=vitals.about(request))
+        log.info("received %s; serving again", request.cause, extra=vitals.about("asked", request))
         vitals.spell = None
         vitals.call_server("resume")
         self._house.work.lanes.open()

@@ -11,9 +11,7 @@ from .parts import Options, Work
 from .vitals import Vitals
 
 
-def report(
-    options: Options, vitals: Vitals, work: Work, *, pid: int, addresses: tuple[str, ...]
-) -> Status:
+def report(options: Options, vitals: Vitals, work: Work, *, pid: int, addresses: tuple[str, ...]) -> Status:
     """The status at this moment."""
     now, lanes = time.monotonic(), work.lanes
     since, phase = vitals.serving_since, vitals.phase

@@ -55,6 +55,7 @@ class Stopping:
             return self._again(request)
         vitals.stops = 1
         vitals.stop_requested.set()
+        vitals.begin(request)
         vitals.reason, vitals.farewell = request.why(), ("stopped", Action.STOP)
         deadline = min(Deadline.after(self._options.limits.stop), vitals.deadline)
         verdict = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,8 @@ from .accounts import Accounts
 from .news import News
 from .proving import Proving
 from .shutdown import Shutdown
+
+log = logging.getLogger("gatewaylock.gateway")
 
 if TYPE_CHECKING:
     from .handing import Handing
@@ -84,6 +87,22 @@ class Vitals:
         was, self.phase = self.phase, phase
         self.tell("phase", was=was.value, edge=edge)
 
+    def call_server(self, name: str) -> bool:
+        """Call ``pause`` or ``resume`` of the server; False when it has none.  What it raises is logged."""
+        call = getattr(self.server, name, None)
+        if not callable(call):
+            return False
+        try:
+            call()
+        except Exception:
+            log.exception("the server's %s() failed", name)
+        return True
+
+    def about(self, event: str, request: Request | None = None) -> dict[str, Any]:
+        """The ``extra`` of a line in the log that is about this gateway: fields for the JSON log."""
+        facts = {"event": event, "phase": self.phase.value, "life": self.life}
+        return {**facts, "requester": request.cause, "reason": request.reason} if request else facts
+
     def tell(self, kind: str, **facts: Any) -> None:
         """An event, to all who listen."""
         self.news.tell(Event(kind, self.phase.value, self.life, self._pid, facts))
@@ -115,8 +134,14 @@ class Vitals:
         """A life serves (or, without a server, is parked): nothing is under way any more."""
         self.server, self.clean = server, True
         self.shutdown = self.request = self.handing = None
-        self.deadline, self.stops, self.left = NEVER, 0, ()
+        self.deadline, self.stops, self.left, self.spell = NEVER, 0, (), None
         self.serving_since = time.monotonic() if server else None
+
+    def begin(self, request: Request, mode: str = "") -> None:
+        """*request* is under way from now on; a restart that it overtakes is over."""
+        if self.accounts.open:
+            self.outcome(f"overtaken by {request.cause}", self._pid)
+        self.accounts.begin(request, mode)
 
     def outcome(self, text: str, pid: int, done: Action | None = None) -> Outcome:
         """How what was asked for has ended: for whoever asked, and for all who listen."""
