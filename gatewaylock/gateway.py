@@ -11,9 +11,12 @@ from typing import Any, Protocol
 
 from .core.deadline import Deadline
 from .core.errors import ConfigError, GatewayError
+from .core.events import Event
 from .core.limits import Limits
 from .core.plan import Action, Mode, Phase, Request, Status, Verdict
+from .loop import audit
 from .loop.birth import Birth
+from .loop.callbacks import LAST_WORD
 from .loop.house import House
 from .loop.messages import Ask
 from .loop.parts import FRESH, Options, Surroundings, Work
@@ -169,12 +172,17 @@ class Gateway:
         house = House(self._options, self._around, self._work, self, self._inherited)
         requests = Requests(house, self._vitals)
         self._house, self._requests = house, requests
+        for listener in (audit.hear, house.tell, self._vitals.callbacks.hear):
+            self._vitals.news.subscribe(listener)
         if self._options.pid_stays and self._options.restart_mode in FRESH:
             mode = self._options.restart_mode.value
             log.warning("no %s restarts here (%s); exec, which keeps the pid", mode, self._options.pid_stays)
         birth = Birth(house, self._vitals, requests, lambda: start(self))
         turns = Run(house, self._vitals, requests, birth)
-        return turns.run(signals=install_signals, exits=install_signals if exits is None else exits)
+        try:
+            return turns.run(signals=install_signals, exits=install_signals if exits is None else exits)
+        finally:
+            self._vitals.callbacks.close(Deadline.after(LAST_WORD))
 
     def must_end(self, code: int) -> None:
         """The process is about to end: if it has not within ``limits.shutdown``, it is made to, with *code*."""
@@ -191,6 +199,15 @@ class Gateway:
     def listen_unix(self, path: str) -> socket.socket:
         """A Unix socket listening at *path* (mode 0600), the same one in each life.  Do not close it."""
         return self._running().listeners.unix(path)
+
+    def on(self, event: str, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Call *callback* with every Event of the kind *event* (core/events.py) from now on; what comes back ends that.
+
+        Callbacks are called one after another, in order, on one thread that is not the loop's: what they
+        do holds up nothing but each other.  One that raises is logged; while one hangs, 1000 events are
+        kept and further ones lost.  ValueError for an event that there is not.
+        """
+        return self._vitals.callbacks.on(event, callback)
 
     # -- what can be asked, from any thread ----------------------------------------------------------
 

@@ -49,7 +49,7 @@ class Restarting:
             if vitals.proving or (vitals.request and vitals.request.action is Action.RESTART):
                 return Verdict(True, "a restart is under way; this one joins it")
             return Verdict.no("the gateway is stopping")
-        log.info("received %s; restarting", request.cause)
+        log.info("received %s; restarting", request.cause, extra=vitals.about("asked", request))
         if request.reason:
             log.info("reason given: %r", request.reason)
         vitals.accepted = time.monotonic()
@@ -83,7 +83,11 @@ class Restarting:
         self._house.work.restarts.settled()
         vitals.accepted = None
         state = "still serves" if vitals.up else "stays parked"
-        log.error("restart refused, this gateway %s: the next version %s", state, proved.fault)
+        text, about = (
+            "restart refused, this gateway %s: the next version %s",
+            vitals.about("refused", proved.request),
+        )
+        log.error(text, state, proved.fault, extra=about)
         self._house.announce(
             vitals.outcome(f"restart refused: the next version {proved.fault}", self._house.pid)
         )

@@ -14,6 +14,7 @@ from ..server import Server
 from ..system.image import Handoff
 from ..system.successor import Channel
 from .accounts import Accounts
+from .callbacks import Callbacks
 from .news import News
 from .proving import Proving
 from .shutdown import Shutdown
@@ -36,7 +37,7 @@ class Vitals:
 
     def __init__(self, inherited: Handoff | None, pid: int) -> None:
         self.inherited, self._pid = inherited, pid
-        self.news = News()
+        self.news, self.callbacks = News(), Callbacks()
         self.phase = Phase.STARTING
         self.life = inherited.life if inherited else 0
         self.began = inherited.began if inherited else time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 
 def start_time(pid: int) -> int | None:
@@ -42,3 +43,14 @@ def command(pid: int) -> str:
         return ""
     text = " ".join(word.decode("utf-8", "replace") for word in words)
     return text.encode("unicode_escape").decode("ascii")[:200]
+
+
+def known(pid: int) -> Callable[[], str]:
+    """What gives the command line of *pid*, as ``command``, as long as it is the process that it is now."""
+    started = start_time(pid)
+
+    def ask() -> str:
+        text = command(pid)
+        return text if started is not None and start_time(pid) == started else ""
+
+    return ask
