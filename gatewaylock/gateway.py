@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .core.deadline import Deadline
-from .core.errors import ConfigError, GatewayError
+from .core.errors import GatewayError
 from .core.events import Event
 from .core.limits import Limits
 from .core.plan import Action, Mode, Phase, Request, Status, Verdict
@@ -19,7 +19,7 @@ from .loop.birth import Birth
 from .loop.callbacks import LAST_WORD
 from .loop.house import House
 from .loop.messages import Ask
-from .loop.parts import FRESH, Options, Surroundings, Work
+from .loop.parts import FRESH, Options, Surroundings, Work, checked_probation, mode_of
 from .loop.report import report
 from .loop.requests import Requests
 from .loop.run import Run
@@ -75,7 +75,7 @@ class Gateway:
         self._proves = in_preflight()
         self._inherited = Handoff.take(check_name(name), host.pid())
         self._around = Surroundings(host)
-        mode, why = _mode(restart_mode, os.environ)
+        mode, why = mode_of(restart_mode, os.environ)
         self._options = Options(
             name=name,
             limits=limits,
@@ -87,7 +87,7 @@ class Gateway:
             escalate=escalate,
             multi=os.environ.get("GATEWAY_ALLOW_MULTI") == "1",
             preflight=preflight,
-            probation=_probation(probation),
+            probation=checked_probation(probation),
             hangup=meaning_of_hangup(os.environ, self._inherited is not None and self._inherited.terminal),
             pid_stays=pid_must_stay(os.environ),
         )
@@ -217,7 +217,7 @@ class Gateway:
 
     def request_restart(self, reason: str = "", *, mode: str | None = None, force: bool = False) -> None:
         """Drain, close, come back.  ``force`` skips the proof that the next version loads."""
-        chosen = _mode(mode, {})[0] if mode else None
+        chosen = mode_of(mode, {})[0] if mode else None
         self.post(Request(Action.RESTART, "restart request", reason, chosen, force))
 
     def post(self, request: Request, answer: Callable[[Verdict], object] = lambda verdict: None) -> None:
@@ -281,22 +281,3 @@ def run_gateway_loop(
     if runtime is not None:
         runtime.exit(code)
     return code
-
-
-def _probation(seconds: float) -> float:
-    if not 0 <= seconds <= 3600:
-        raise ConfigError(f"probation {seconds!r}: use 0 to 3600 seconds")
-    return seconds
-
-
-def _mode(wanted: str, environ: Mapping[str, str]) -> tuple[Mode, str]:
-    """(mode, why it is that one).  ConfigError for an unknown one."""
-    if environ.get("GATEWAY_NO_RESPAWN") == "1":
-        return Mode.IN_PROCESS, "GATEWAY_NO_RESPAWN"
-    if wanted == "auto":
-        return Mode.EXEC, "auto"
-    try:
-        return Mode(wanted), f"--restart-mode {wanted}"
-    except ValueError:
-        known = ", ".join(["auto", *(mode.value for mode in Mode)])
-        raise ConfigError(f"restart mode {wanted!r}: choose one of {known}") from None

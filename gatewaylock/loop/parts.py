@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ..core.errors import ConfigError
 from ..core.limits import Limits
 from ..core.plan import Mode, Request
 from ..system.host import Host
@@ -75,3 +76,23 @@ class Surroundings:
 
     host: Host = field(default_factory=Host)
     line: CommandLine = field(default_factory=CommandLine.here)
+
+
+def checked_probation(seconds: float) -> float:
+    """*seconds* itself.  ConfigError where it cannot be a probation."""
+    if not 0 <= seconds <= 3600:
+        raise ConfigError(f"probation {seconds!r}: use 0 to 3600 seconds")
+    return seconds
+
+
+def mode_of(wanted: str, environ: Mapping[str, str]) -> tuple[Mode, str]:
+    """(mode, why it is that one).  ConfigError for an unknown one."""
+    if environ.get("GATEWAY_NO_RESPAWN") == "1":
+        return Mode.IN_PROCESS, "GATEWAY_NO_RESPAWN"
+    if wanted == "auto":
+        return Mode.EXEC, "auto"
+    try:
+        return Mode(wanted), f"--restart-mode {wanted}"
+    except ValueError:
+        known = ", ".join(["auto", *(mode.value for mode in Mode)])
+        raise ConfigError(f"restart mode {wanted!r}: choose one of {known}") from None
