@@ -16,7 +16,7 @@ Where things are.  A folder is a floor; a room imports only from its own floor a
     loop/           one life after another: the floor that knows both wings
     system/         what the OS does:  host  rundir  flock  lock  guard  inbox  listeners  image  watchdog
     work/           what threads do:  lanes  runs  permit  drain
-    control/        the local socket: status, stop, restart
+    control/        the local socket: one small protocol, and who may speak it
     core/           what we talk about:  errors  deadline  limits  plan
 """
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         TargetError,
         WorkLostError,
     )
+    from .core.events import Event
     from .core.limits import Limits
     from .core.plan import Phase, Status
     from .gateway import Gateway, run_gateway_loop
@@ -74,6 +75,7 @@ ROOMS = {
         "TargetError",
         "WorkLostError",
     ),
+    "core.events": ("Event",),
     "core.limits": ("Limits",),
     "core.plan": ("Phase", "Status"),
     "gateway": ("Gateway", "run_gateway_loop"),
@@ -86,6 +88,7 @@ __all__ = [
     "AddressTakenError",
     "ConfigError",
     "Deadline",
+    "Event",
     "Gateway",
     "GatewayDrainingError",
     "GatewayError",

@@ -14,18 +14,22 @@ def asked(facts: Facts) -> str:
     return f"{facts.get('action')} {verdict}, asked by {who(facts)}: {line(facts.get('text'))}"
 
 
-def ended(account: Facts) -> str:
+def ended(account: Facts, *, brief: bool = False) -> str:
     """Of an account: ``restart done in 3.21 s, asked by ...; waited for 2 task(s) and 1 run(s): life 2 serves``."""
     how = "done" if account.get("ok") else "not done"
     took = f" in {account['took']:.2f} s" if isinstance(account.get("took"), float) else ""
-    asker, waited, text = who(account), _waited(account), line(account.get("text"))
+    asker, waited, text = who(account, brief=brief), _waited(account), line(account.get("text"))
     return f"{account.get('action')} {how}{took}, asked by {asker}{waited}: {text}"
 
 
-def who(facts: Facts) -> str:
-    """Who asked, from where and why: ``gateway stop (pid 7, uid 0) "gateway stop" because of 'a test'``."""
+def who(facts: Facts, *, brief: bool = False) -> str:
+    """Who asked, from where and why: ``gateway stop (pid 7, uid 0) "gateway stop" because of 'a test'``.
+
+    *brief*: without the command line.
+    """
     peer, reason = facts.get("peer"), facts.get("reason")
-    command = f' "{peer["command"]}"' if isinstance(peer, Mapping) and peer.get("command") else ""
+    known = isinstance(peer, Mapping) and peer.get("command") and not brief
+    command = f' "{peer["command"]}"' if known else ""  # type: ignore[index]
     return f"{facts.get('cause')}{command}" + (f" because of {reason!r}" if reason else "")
 
 
