@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import selectors
 import sys
-from contextlib import suppress
 
-from ..control.client import GoneError, Talk
-from ..control.protocol import ProtocolError
+from ..control.client import Talk
 from ..core.deadline import Deadline
 from . import show
 from .stream import Stream
@@ -35,10 +33,7 @@ class Follow:
                 if self._talking in ready:
                     return self._talking.line()
                 if self._stream in ready:
-                    with suppress(
-                        GoneError, ProtocolError
-                    ):  # the image has ended: the next one will be asked
-                        self._stream.read()
+                    self._stream.read()
                 elif deadline.passed():
                     raise TimeoutError
                 self._draw()

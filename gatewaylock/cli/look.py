@@ -9,17 +9,14 @@ import selectors
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
-from ..control.client import GoneError
-from ..control.protocol import ProtocolError
 from ..core.deadline import Deadline
 from ..core.ends import ends
-from ..core.errors import NotRunningError
+from ..core.errors import GatewayError, NotRunningError
 from ..system.history import History, still_runs
 from . import output, parsing, show
-from .asking import ask, run_dir, socket_path
+from .asking import ask, deadline_of, run_dir, socket_path
 from .stream import AGAIN, Stream
 from .terminal import Block, Paint
 from .words import Facts, printable, span
@@ -69,17 +66,25 @@ def _watch(args: argparse.Namespace) -> int:
     """Until somebody interrupts it, or the gateway has ended."""
     stream = Stream(socket_path(args), args.name, _say_json if args.json else lambda said: None)
     block = Block(None if args.json else sys.stdout, os.environ)
+    deadline = deadline_of(args)
     try:
         stream.open()
         while _turn(stream):
-            facts = stream.facts()
-            if facts:
-                block.show(show.page(facts, Paint(None, {})), show.progress_key(facts), show.progress(facts))
+            _show(block, stream.facts())
+            if stream.refusal or (stream.facts() is None and deadline.passed()):
+                why = stream.refusal or f"it has not answered within {args.timeout:g} s"
+                raise GatewayError(f'gateway "{args.name}": {why}')
     except KeyboardInterrupt:
-        block.leave()
         return 0
-    block.leave()
+    finally:
+        block.leave()
+        stream.close()
     raise NotRunningError(args.name, run_dir(args).path)
+
+
+def _show(block: Block, facts: Facts | None) -> None:
+    if facts:
+        block.show(show.page(facts, Paint(None, {})), show.progress_key(facts), show.progress(facts))
 
 
 def _turn(stream: Stream) -> bool:
@@ -92,8 +97,7 @@ def _turn(stream: Stream) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(talking, selectors.EVENT_READ)
         if selector.select(TURN):
-            with suppress(GoneError, ProtocolError):  # the next image will be asked
-                stream.read()
+            stream.read()
     return True
 
 

@@ -102,7 +102,11 @@ def _process(facts: Facts) -> list[tuple[str, str]]:
 
 def _progress(facts: Facts) -> list[tuple[str, str]]:
     under_way = facts.get("under_way")
-    rows = [("under way", f"{under_way['action']}, asked by {sentences.who(under_way, brief=True)}")] if under_way else []
+    rows = (
+        [("under way", f"{under_way['action']}, asked by {sentences.who(under_way, brief=True)}")]
+        if under_way
+        else []
+    )
     if facts.get("drain") or facts["proving"]:
         rows.append(("", progress(facts)))
     return rows

@@ -28,10 +28,14 @@ class Talk:
 
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
         """Send one question; the first line back.  Errors as for ``line``."""
+        self.say(verb, **fields)
+        return self.line()
+
+    def say(self, verb: str, **fields: Any) -> None:
+        """Send one question, and do not wait.  TimeoutError."""
         self._connection.settimeout(_timeout(self._deadline))
         with suppress(ConnectionError):  # it refused us unasked; the line says why
             self._connection.sendall(encode({"verb": verb, **fields}))
-        return self.line()
 
     def line(self) -> dict[str, Any]:
         """The next line.  GoneError at the end of the connection, TimeoutError at the deadline."""

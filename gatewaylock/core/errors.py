@@ -77,8 +77,8 @@ class RestartFailed(GatewayError):
     """A restart was refused.  The gateway that was asked serves on."""
 
 
-#: what the gateway is doing when it refuses tasks, where it is not just quiet
-DRAINING = "draining for restart"
+#: what the gateway is doing when it refuses tasks
+DRAINING, QUIET = "draining for restart", "quiet"
 
 
 class GatewayDrainingError(GatewayError):

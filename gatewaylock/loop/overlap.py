@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 
 from ..core.deadline import Deadline
+from ..core.errors import QUIET
 from ..core.plan import Action, Phase, Request
 from .handing import Handing
 from .house import House
@@ -77,9 +78,11 @@ class Overlap:
         """The successor has failed, and nothing has ended here: we accept again."""
         vitals = self._vitals
         handing.take_back()
-        if vitals.phase is Phase.SERVING:  # else it is quiet, and stays so until that is over
+        if vitals.phase is Phase.SERVING:
             vitals.call_server("resume")
             self._house.work.lanes.open()
+        else:  # it was quiet, and stays so until that is over
+            self._house.work.lanes.close(QUIET)
         self._house.work.restarts.settled()
         vitals.setback, vitals.request, vitals.accepted, vitals.reason = "", None, None, ""
         text = f"restart failed: {handing.fault}; life {vitals.life} still serves"

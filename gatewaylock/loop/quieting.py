@@ -13,14 +13,12 @@ from __future__ import annotations
 import logging
 
 from ..core.deadline import Deadline
+from ..core.errors import QUIET
 from ..core.plan import Action, Phase, Request, Verdict
 from .house import House
 from .vitals import Spell, Vitals
 
 log = logging.getLogger("gatewaylock.gateway")
-
-#: what whoever submits a task is told then: "Gateway is quiet; ..."
-STATE = "quiet"
 
 
 class Quieting:
@@ -35,7 +33,7 @@ class Quieting:
         if not vitals.up or vitals.handing:
             return self._not_now()
         vitals.spell = Spell(request, Deadline.after(request.limit))
-        self._house.work.lanes.close(STATE)
+        self._house.work.lanes.close(QUIET)
         paused = vitals.call_server("pause")
         if vitals.phase is Phase.SERVING:
             vitals.step("quiet")
