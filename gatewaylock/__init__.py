@@ -17,7 +17,7 @@ Where things are.  A folder is a floor; a room imports only from its own floor a
     system/         what the OS does:  host  rundir  flock  lock  guard  inbox  listeners  image  watchdog
                     supervisor/  ground
     work/           what threads do:  lanes  runs  permit  drain
-    control/        the local socket: status, stop, restart
+    control/        the local socket: one small protocol, and who may speak it
     core/           what we talk about:  errors  deadline  limits  plan
 """
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         TargetError,
         WorkLostError,
     )
+    from .core.events import Event
     from .core.limits import Limits
     from .core.plan import Phase, Status
     from .gateway import Gateway, run_gateway_loop
@@ -75,6 +76,7 @@ ROOMS = {
         "TargetError",
         "WorkLostError",
     ),
+    "core.events": ("Event",),
     "core.limits": ("Limits",),
     "core.plan": ("Phase", "Status"),
     "gateway": ("Gateway", "run_gateway_loop"),
@@ -87,6 +89,7 @@ __all__ = [
     "AddressTakenError",
     "ConfigError",
     "Deadline",
+    "Event",
     "Gateway",
     "GatewayDrainingError",
     "GatewayError",

@@ -6,18 +6,21 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from .core.deadline import Deadline
-from .core.errors import ConfigError, GatewayError
+from .core.errors import GatewayError
+from .core.events import Event
 from .core.limits import Limits
 from .core.plan import Action, Mode, Phase, Request, Status, Verdict
+from .loop import audit
 from .loop.birth import Birth
+from .loop.callbacks import LAST_WORD
 from .loop.house import House
 from .loop.messages import Ask
-from .loop.parts import Options, Surroundings, Work
+from .loop.parts import Options, Surroundings, Work, checked_probation, mode_of
+from .loop.report import report
 from .loop.requests import Requests
 from .loop.run import Run
 from .loop.vitals import Vitals
@@ -74,7 +77,7 @@ class Gateway:
         self._proves = in_preflight()
         self._inherited = Handoff.take(check_name(name), host.pid())
         self._around = Surroundings(host)
-        mode, why = _mode(restart_mode, os.environ)
+        mode, why = mode_of(restart_mode, os.environ)
         self._options = Options(
             name=name,
             restart_mode=mode,
@@ -85,7 +88,7 @@ class Gateway:
             escalate=escalate,
             multi=os.environ.get("GATEWAY_ALLOW_MULTI") == "1",
             preflight=preflight,
-            probation=_probation(probation),
+            probation=checked_probation(probation),
             hangup=meaning_of_hangup(os.environ, self._inherited is not None and self._inherited.terminal),
             watched=Watched(host, limits, os.environ, supervisor_timeout),
         )
@@ -171,9 +174,14 @@ class Gateway:
         requests = Requests(house, self._vitals)
         self._house, self._requests = house, requests
         self._options.watched.begin(self._options.restart_mode)
+        for listener in (audit.hear, house.tell, self._vitals.callbacks.hear):
+            self._vitals.news.subscribe(listener)
         birth = Birth(house, self._vitals, requests, lambda: start(self))
         turns = Run(house, self._vitals, requests, birth)
-        return turns.run(signals=install_signals, exits=install_signals if exits is None else exits)
+        try:
+            return turns.run(signals=install_signals, exits=install_signals if exits is None else exits)
+        finally:
+            self._vitals.callbacks.close(Deadline.after(LAST_WORD))
 
     def must_end(self, code: int) -> None:
         """The process is about to end: if it has not within ``limits.shutdown``, it is made to, with *code*."""
@@ -191,6 +199,15 @@ class Gateway:
         """A Unix socket listening at *path* (mode 0600), the same one in each life.  Do not close it."""
         return self._running().listeners.unix(path)
 
+    def on(self, event: str, callback: Callable[[Event], object]) -> Callable[[], None]:
+        """Call *callback* with every Event of the kind *event* (core/events.py) from now on; what comes back ends that.
+
+        Callbacks are called one after another, in order, on one thread that is not the loop's: what they
+        do holds up nothing but each other.  One that raises is logged; while one hangs, 1000 events are
+        kept and further ones lost.  ValueError for an event that there is not.
+        """
+        return self._vitals.callbacks.on(event, callback)
+
     # -- what can be asked, from any thread ----------------------------------------------------------
 
     def request_stop(self, reason: str = "") -> None:
@@ -199,14 +216,14 @@ class Gateway:
 
     def request_restart(self, reason: str = "", *, mode: str | None = None, force: bool = False) -> None:
         """Drain, close, come back.  ``force`` skips the proof that the next version loads."""
-        chosen = _mode(mode, {})[0] if mode else None
+        chosen = mode_of(mode, {})[0] if mode else None
         self.post(Request(Action.RESTART, "restart request", reason, chosen, force))
 
     def post(self, request: Request, answer: Callable[[Verdict], object] = lambda verdict: None) -> None:
         """The same for any request; *answer* is called at once, on the loop's thread, with what comes of it."""
         house, requests = self._house, self._requests
         if house is None or requests is None or self._vitals.phase is Phase.EXITED:
-            answer(Verdict(False, "the gateway does not run"))
+            answer(Verdict.no("the gateway does not run"))
             return
         if request.action is Action.STOP:
             requests.stopping.soon()  # before it is heard: the loop may take the event back
@@ -214,24 +231,9 @@ class Gateway:
 
     def status(self) -> Status:
         """What it is doing at this moment."""
-        vitals, lanes, now = self._vitals, self._work.lanes, time.monotonic()
-        since = vitals.serving_since
-        return Status(
-            name=self.name,
-            pid=self._around.host.pid(),
-            phase=vitals.phase,
-            life=vitals.life,
-            uptime=now - vitals.began,
-            life_uptime=None if since is None else now - since,
-            addresses=self._house.listeners.addresses() if self._house else (),
-            tasks_active=lanes.active_count(),
-            tasks_queued=lanes.queued_count(),
-            lanes=lanes.sizes(),
-            runs=self._work.runs.live(),
-            restart_mode=self._options.restart_mode.value,
-            reason=vitals.reason,
-            time_left=None if vitals.deadline.timeout() is None else vitals.deadline.left(),
-            proving=vitals.proving is not None,
+        addresses = self._house.listeners.addresses() if self._house else ()
+        return report(
+            self._options, self._vitals, self._work, pid=self._around.host.pid(), addresses=addresses
         )
 
     # -- inside ------------------------------------------------------------------------------------
@@ -278,22 +280,3 @@ def run_gateway_loop(
     if runtime is not None:
         runtime.exit(code)
     return code
-
-
-def _probation(seconds: float) -> float:
-    if not 0 <= seconds <= 3600:
-        raise ConfigError(f"probation {seconds!r}: use 0 to 3600 seconds")
-    return seconds
-
-
-def _mode(wanted: str, environ: Mapping[str, str]) -> tuple[Mode, str]:
-    """(mode, why it is that one).  ConfigError for an unknown one."""
-    if environ.get("GATEWAY_NO_RESPAWN") == "1":
-        return Mode.IN_PROCESS, "GATEWAY_NO_RESPAWN"
-    if wanted == "auto":
-        return Mode.EXEC, "auto"
-    try:
-        return Mode(wanted), f"--restart-mode {wanted}"
-    except ValueError:
-        known = ", ".join(["auto", *(mode.value for mode in Mode)])
-        raise ConfigError(f"restart mode {wanted!r}: choose one of {known}") from None

@@ -1,9 +1,14 @@
 """argv in, exit code out; one verb, one small function.
 
-options   the table of options, and --help
-run       run, check           talk   status, stop, restart
+options   run's options         parsing    what the parsers have in common
+run       run, check            logs       how lines look on a terminal and in a file
+look      status                talk       stop, restart
+listing   list                  steering   quiet, resume, cancel
+history   history               completion completion       shells   the scripts
 unit      files for supervisors (units/)     doctor   will it behave? (checks/)
-logs      how lines look on a terminal and in a file
+asking    one question          stream     what a gateway lets us watch
+follow    wait, and show it     show       a status in words
+terminal  lines drawn again     words      spans, counts, columns
 output    a stdout that is closed, full or not read
 """
 

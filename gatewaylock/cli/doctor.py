@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from . import output
+from . import output, parsing
 
 if TYPE_CHECKING:
     from .checks.case import Case, Finding
@@ -23,14 +23,10 @@ exit codes: 0 nothing will fail (a "warn" may), 1 something will not behave, 2 u
 example: gateway doctor httpbin:app --bind 0.0.0.0:8000 --stop-timeout 20"""
 
 
-def register(
-    verbs: Any,
-    make: Callable[..., argparse.ArgumentParser],
-    add_run_options: Callable[[argparse.ArgumentParser], None],
-) -> None:
+def register(verbs: Any, add_run_options: Callable[[argparse.ArgumentParser], None]) -> None:
     """Add the verb; it takes what ``run`` takes."""
     text = "see whether it is going to behave here"
-    parser = make(verbs.add_parser, "doctor", help=text, description=ABOUT, epilog=END)
+    parser = parsing.make(verbs.add_parser, "doctor", help=text, description=ABOUT, epilog=END)
     add_run_options(parser)
     parser.add_argument("--unit", default="", help="look at this unit of systemd where it does not run yet")
     parser.add_argument("--json", action="store_true", help="one JSON object")

@@ -13,6 +13,9 @@ from datetime import datetime
 #: what could start a line, steer a terminal, turn text around, or not be encoded
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+#: what a JSON line says beside, where it is about it: what happened, where the gateway was, who asked and why
+FIELDS = ("event", "phase", "life", "requester", "reason")
+
 
 def escape(text: str) -> str:
     """*text* on one line, with nothing in it that a terminal obeys."""
@@ -34,7 +37,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JSONFormatter(logging.Formatter):
-    """One object a line: time (UTC), level, logger, message, and exception where there is one."""
+    """One object a line: time (UTC), level, logger, message, FIELDS where the line is about one, and exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record."""
@@ -44,10 +47,11 @@ class JSONFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **{name: getattr(record, name) for name in FIELDS if hasattr(record, name)},
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields)
+        return json.dumps(fields, default=str)
 
 
 def setup(form: str, level: str) -> None:

@@ -13,7 +13,7 @@ from ..core.plan import Mode
 from ..system.inbox import RULES
 from ..system.supervisor.table import NAMES
 from ..version import VERSION
-from . import doctor, run, talk, unit
+from . import completion, doctor, history, listing, look, parsing, run, steering, talk, unit
 
 BIND = "127.0.0.1:18789"
 MODES = ["auto", *(mode.value for mode in Mode)]
@@ -48,24 +48,11 @@ CHECK_END = """\
 exit codes: 0 it loads, 78 there is no such thing, 1 loading it raises
 
 example: gateway check httpbin:app"""
-STATUS_END = "exit codes: 0 it runs, 3 no gateway of this name runs\n\nexample: gateway status --json"
-STOP_END = """\
-A second `gateway stop` while the first waits skips the rest of the drain, a third ends it at once.
-
-exit codes: 0 stopped, 3 no gateway of this name runs, 1 it did not stop in --timeout
-
-example: gateway stop --name bot"""
-RESTART_END = """\
-The next version is loaded in a child process first: a broken one is refused and the old one serves on.
-
-exit codes: 0 the next life serves, 1 it does not (the reason is told), 3 no gateway of this name runs
-
-example: gateway restart --reason "new release" """
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
     """The options; ``verb`` is the function to call with them.  SystemExit(2) for a wrong usage."""
-    parser = _parser(
+    parser = parsing.make(
         argparse.ArgumentParser,
         prog="gateway",
         description="One gateway at a time, restarted without losing its work.",
@@ -74,11 +61,11 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _run(verbs, environ)
     _check(verbs)
-    _status(verbs, environ)
-    _stop(verbs, environ)
-    _restart(verbs, environ)
-    unit.register(verbs, _parser, lambda words: parse(["run", *words], environ))
-    doctor.register(verbs, _parser, lambda parser: run_options(parser, environ))
+    for room in (look, talk, steering, listing, history):
+        room.register(verbs, environ)
+    unit.register(verbs, lambda words: parse(["run", *words], environ))
+    doctor.register(verbs, lambda parser: run_options(parser, environ))
+    completion.register(verbs, parser)
     args = parser.parse_args(argv)
     if hasattr(args, "bind"):
         if args.factory and not args.target:
@@ -89,15 +76,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace
     return args
 
 
-def _parser(make: Any, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = make(
-        *args, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs
-    )
-    return made
-
-
 def _run(verbs: Any, environ: Mapping[str, str]) -> None:
-    parser = _parser(
+    parser = parsing.make(
         verbs.add_parser, "run", help="run a gateway until it is stopped", description=RUN, epilog=RUN_END
     )
     parser.set_defaults(verb=run.run)
@@ -108,7 +88,7 @@ def run_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> 
     """What ``run`` takes, and whoever speaks about a ``run``."""
     parser.add_argument("target", nargs="?", metavar="MODULE:ATTR", help="what to serve")
     parser.add_argument("--factory", action="store_true", help="ATTR is a function start(gateway)")
-    _whom(parser, environ)
+    parsing.whom(parser, environ)
     parser.add_argument(
         "--bind", action="append", type=_bind_argument, metavar="HOST:PORT",
         help=f"listen there, or on unix:PATH; repeatable ({BIND}; GATEWAY_BIND)",
@@ -153,59 +133,12 @@ def _budgets(parser: argparse.ArgumentParser) -> None:
 
 def _check(verbs: Any) -> None:
     text = "Load MODULE:ATTR as the next life of a gateway would, and say whether it can be served."
-    parser = _parser(
+    parser = parsing.make(
         verbs.add_parser, "check", help="see whether it loads", description=text, epilog=CHECK_END
     )
     parser.set_defaults(verb=run.check)
     parser.add_argument("target", metavar="MODULE:ATTR", help="what to load")
     parser.add_argument("--factory", action="store_true", help="ATTR is a function start(gateway)")
-
-
-def _status(verbs: Any, environ: Mapping[str, str]) -> None:
-    text = "Tell what a running gateway is doing."
-    parser = _parser(verbs.add_parser, "status", help="what it is doing", description=text, epilog=STATUS_END)
-    parser.set_defaults(verb=talk.status)
-    _whom(parser, environ)
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    _patience(parser, 10.0)
-
-
-def _stop(verbs: Any, environ: Mapping[str, str]) -> None:
-    text = "Stop a running gateway, and wait until it has stopped: drain, close, exit 0."
-    parser = _parser(verbs.add_parser, "stop", help="drain, close, exit", description=text, epilog=STOP_END)
-    parser.set_defaults(verb=talk.stop)
-    _whom(parser, environ)
-    parser.add_argument("--now", action="store_true", help="do not wait for what is under way")
-    parser.add_argument("--reason", default="", help="told in the log and in the status")
-    _patience(parser, None)
-
-
-def _restart(verbs: Any, environ: Mapping[str, str]) -> None:
-    text = "Restart a running gateway, and wait until its next life serves."
-    parser = _parser(
-        verbs.add_parser, "restart", help="drain, close, come back", description=text, epilog=RESTART_END
-    )
-    parser.set_defaults(verb=talk.restart)
-    _whom(parser, environ)
-    parser.add_argument("--reason", default="", help="told in the log and in the status")
-    parser.add_argument("--no-wait", action="store_true", help="do not wait for the next life")
-    parser.add_argument("--mode", choices=MODES[1:], help="another restart mode, this once")
-    parser.add_argument("--force", action="store_true", help="do not load the next version in a child first")
-    _patience(parser, None)
-
-
-def _whom(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-    name = environ.get("GATEWAY_NAME", "gateway")
-    parser.add_argument("--name", default=name, help="the name of the gateway (gateway; GATEWAY_NAME)")
-    where = "/run/gatewaylock for root, else ~/.local/state/gatewaylock; GATEWAY_RUN_DIR"
-    parser.add_argument("--run-dir", metavar="DIR", help=f"where lock and control socket live ({where})")
-
-
-def _patience(parser: argparse.ArgumentParser, default: float | None) -> None:
-    shown = "no limit" if default is None else f"{default:g} s"
-    parser.add_argument(
-        "--timeout", type=float, default=default, metavar="S", help=f"wait no longer ({shown})"
-    )
 
 
 def _bind(text: str) -> tuple[str, int]:

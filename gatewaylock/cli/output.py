@@ -11,13 +11,19 @@ from ..core.errors import GatewayError
 def say(text: str) -> None:
     """*text* on stdout.  GatewayError when it cannot be written, BrokenPipeError when nobody reads it."""
     try:
-        print(text, flush=True)
+        print(_encodable(text), flush=True)
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
         mute()
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise GatewayError(f"cannot write to stdout: {why}") from error
+
+
+def _encodable(text: str) -> str:
+    """What the encoding of stdout does not have is escaped, and no reason to say nothing."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def finish() -> None:

@@ -1,34 +1,61 @@
-"""``gateway status``, ``stop`` and ``restart``: ask a running gateway."""
+"""``gateway stop`` and ``gateway restart``: ask, and wait for the end of it."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import time
+from collections.abc import Mapping
 from typing import Any
 
-from ..control.client import GoneError, Talk, talk
-from ..core.deadline import NEVER, Deadline
-from ..core.ends import ends
-from ..core.errors import GatewayError, NotRunningError
-from ..system.history import History, still_runs
-from ..system.rundir import RunDir, check_name, default_run_dir
-from . import output
+from ..control.client import GoneError
+from ..core.errors import GatewayError
+from ..core.plan import Mode
+from . import output, parsing
+from .asking import ask, deadline_of, socket_path
+from .follow import Follow
+from .terminal import is_terminal
+from .words import Facts, printable
 
-UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+MODES = [mode.value for mode in Mode]
+STOP = "Stop a running gateway, and wait until it has stopped: drain, close, exit 0."
+STOP_END = """\
+A second `gateway stop` while the first waits skips the rest of the drain, a third ends it at once.
+While it waits it shows what for; Ctrl-C ends the waiting, not the stop.
+
+exit codes: 0 stopped, 3 no gateway of this name runs, 1 it did not stop in --timeout
+
+example: gateway stop --name bot"""
+RESTART = "Restart a running gateway, and wait until its next life serves."
+RESTART_END = """\
+The next version is loaded in a child process first: a broken one is refused and the old one serves on.
+While it waits it shows what for; Ctrl-C ends the waiting, not the restart.
+
+exit codes: 0 the next life serves, 1 it does not (the reason is told), 3 no gateway of this name runs
+
+example: gateway restart --reason "new release" """
 
 
-def status(args: argparse.Namespace) -> int:
-    """What it is doing, for people or as JSON."""
-    try:
-        _, answer = _ask(args, "status")
-    except NotRunningError as error:
-        raise NotRunningError(error.name, error.run_dir, _printable(_last_end(args))) from None
-    facts = {**answer["status"], "last_end": _last_end(args)}
-    output.say(json.dumps(facts) if args.json else "\n".join(_describe(facts)))
-    return 0
+def register(verbs: Any, environ: Mapping[str, str]) -> None:
+    """The verbs of this room."""
+    parser = parsing.make(
+        verbs.add_parser, "stop", help="drain, close, exit", description=STOP, epilog=STOP_END
+    )
+    parser.set_defaults(verb=stop)
+    parsing.whom(parser, environ)
+    parser.add_argument("--now", action="store_true", help="do not wait for what is under way")
+    parsing.reason(parser)
+    parsing.patience(parser, None)
+    parser = parsing.make(
+        verbs.add_parser, "restart", help="drain, close, come back", description=RESTART, epilog=RESTART_END
+    )
+    parser.set_defaults(verb=restart)
+    parsing.whom(parser, environ)
+    parsing.reason(parser)
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the next life")
+    parser.add_argument("--mode", choices=MODES, help="another restart mode, this once")
+    parser.add_argument("--force", action="store_true", help="do not load the next version in a child first")
+    parsing.patience(parser, None)
 
 
 def stop(args: argparse.Namespace) -> int:
@@ -38,7 +65,7 @@ def stop(args: argparse.Namespace) -> int:
     except GoneError:
         output.say("it has ended, without saying goodbye: see its log")
         return 0
-    output.say(_printable(last["text"]))
+    output.say(printable(last["text"]))
     return 0 if last["done"] == "stop" else 1
 
 
@@ -46,100 +73,31 @@ def restart(args: argparse.Namespace) -> int:
     """Restart it and wait until the next life serves."""
     facts = {"reason": args.reason, "mode": args.mode, "force": args.force}
     if args.no_wait:
-        _, answer = _ask(args, "restart", **facts)
-        output.say(_printable(answer["text"]))
+        _, answer = ask(args, "restart", **facts)
+        output.say(printable(answer["text"]))
         return 0
     try:
         last = _ask_and_wait(args, "restart", **facts)
     except GoneError:
         raise GatewayError("the gateway has ended in its restart: see its log") from None
     if last["done"] != "restart":
-        raise GatewayError(_printable(last["text"]))
-    output.say(_printable(last["text"]))
+        raise GatewayError(printable(last["text"]))
+    output.say(printable(last["text"]))
     return 0
 
 
-def _ask_and_wait(args: argparse.Namespace, verb: str, **facts: Any) -> dict[str, Any]:
+def _ask_and_wait(args: argparse.Namespace, verb: str, **facts: Any) -> Facts:
     """The last line: how it ended."""
+    deadline = deadline_of(args)
     try:
-        talking, answer = _ask(args, verb, wait=True, **facts)
-        print(_printable(answer["text"]), file=sys.stderr, flush=True)
-        return talking.line()
+        talking, answer = ask(args, verb, wait=True, **facts)
+        print(printable(answer["text"]), file=sys.stderr, flush=True)
+        return Follow(talking, socket_path(args), args.name).outcome(deadline)
     except KeyboardInterrupt:
-        print(f"\nno longer waiting; the {verb} goes on: see gateway status", file=sys.stderr)
+        over = "\r" if is_terminal(sys.stderr, os.environ) else ""  # over the ^C that it shows
+        print(f"{over}no longer waiting; the {verb} goes on: see gateway status", file=sys.stderr)
         raise
     except TimeoutError:
         raise GatewayError(
             f"the {verb} is still under way after {args.timeout:g} s: see gateway status"
         ) from None
-
-
-def _ask(args: argparse.Namespace, verb: str, **facts: Any) -> tuple[Talk, dict[str, Any]]:
-    """The conversation and the first answer.  GatewayError when that is a no."""
-    path = RunDir(os.path.abspath(args.run_dir or default_run_dir(os.environ))).socket_path(
-        check_name(args.name)
-    )
-    deadline = NEVER if args.timeout is None else Deadline.after(max(0.001, args.timeout))
-    try:
-        talking, answer = _first_answer(path, args.name, deadline, verb, facts)
-    except TimeoutError:
-        raise GatewayError(f'gateway "{args.name}" has not answered within {args.timeout:g} s') from None
-    if not answer.get("ok"):
-        raise GatewayError(_printable(str(answer.get("text"))))
-    return talking, answer
-
-
-def _first_answer(
-    path: str, name: str, deadline: Deadline, verb: str, facts: dict[str, Any]
-) -> tuple[Talk, dict[str, Any]]:
-    talking = talk(path, name, deadline)
-    try:
-        return talking, talking.ask(verb, **facts)
-    except GoneError:
-        # The image changed between our question and its answer: it was not heard, so ask the next one.
-        talking = talk(path, name, deadline)
-        return talking, talking.ask(verb, **facts)
-
-
-def _describe(facts: dict[str, Any]) -> list[str]:
-    lines = [f'gateway "{facts["name"]}" is {facts["phase"]}{_why(facts)}']
-    life = facts["life_uptime"]
-    serving = "" if life is None else f" for {_span(life)}"
-    lines.append(f"  pid {facts['pid']}, life {facts['life']}{serving}, up for {_span(facts['uptime'])}")
-    lines.append(f"  listening on {', '.join(facts['addresses']) or 'nothing'}")
-    work = f"{facts['tasks_active']} running, {facts['tasks_queued']} waiting, {len(facts['runs'])} run(s)"
-    lines.append(f"  tasks: {work}")
-    busiest = sorted(facts["lanes"].items(), key=lambda item: -item[1])[:5]
-    lines += [f"    lane {lane}: {size}" for lane, size in busiest]
-    lines.append(
-        f"  restart mode {facts['restart_mode']}"
-        + (", checking the next version" if facts["proving"] else "")
-    )
-    if facts["last_end"]:
-        lines.append(f"  the one before: {facts['last_end']}")
-    return [_printable(line) for line in lines]
-
-
-def _last_end(args: argparse.Namespace) -> str:
-    """How the last process of this gateway ended, and how long ago; empty where nobody knows."""
-    where = RunDir(os.path.abspath(args.run_dir or default_run_dir(os.environ)))
-    every = ends(History(where, args.name).records(), still_runs)
-    return f"{every[-1].text}, {_span(max(0.0, time.time() - every[-1].at))} ago" if every else ""
-
-
-def _why(facts: dict[str, Any]) -> str:
-    left = facts["time_left"]
-    until = "" if left is None else f"; {_span(left)} left"
-    return (f": {facts['reason']}" if facts["reason"] else "") + until
-
-
-def _span(seconds: float) -> str:
-    for size, unit in UNITS:
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-def _printable(text: str) -> str:
-    """Nothing in a reason or a lane's name may steer the terminal; lines stay lines."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

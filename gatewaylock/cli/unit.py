@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from ..core.errors import ConfigError
-from . import output
+from . import output, parsing
 
 Parse = Callable[[Sequence[str]], argparse.Namespace]
 
@@ -37,10 +37,10 @@ exit codes: 0 printed, 2 usage, 78 something in it cannot be written in such a f
 example: gateway unit systemd -- httpbin:app --bind 0.0.0.0:8000 --stop-timeout 20"""
 
 
-def register(verbs: Any, make: Callable[..., argparse.ArgumentParser], parse: Parse) -> None:
+def register(verbs: Any, parse: Parse) -> None:
     """Add the verb.  *parse* reads the words behind ``gateway run``."""
     text = "print a file for a supervisor"
-    parser = make(verbs.add_parser, "unit", help=text, description=ABOUT, epilog=END)
+    parser = parsing.make(verbs.add_parser, "unit", help=text, description=ABOUT, epilog=END)
     parser.add_argument("kind", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="options of `gateway run`")
     parser.set_defaults(verb=lambda args: unit(args, parse))

@@ -26,30 +26,55 @@ class Talk:
         self._connection, self._deadline = connection, deadline
         self._said = bytearray()
 
-    def close(self) -> None:
-        """Nothing more is to be said."""
-        self._connection.close()
-
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
         """Send one question; the first line back.  Errors as for ``line``."""
+        self.say(verb, **fields)
+        return self.line()
+
+    def say(self, verb: str, **fields: Any) -> None:
+        """Send one question, and do not wait.  TimeoutError."""
         self._connection.settimeout(_timeout(self._deadline))
         with suppress(ConnectionError):  # it refused us unasked; the line says why
             self._connection.sendall(encode({"verb": verb, **fields}))
-        return self.line()
 
     def line(self) -> dict[str, Any]:
         """The next line.  GoneError at the end of the connection, TimeoutError at the deadline."""
         while b"\n" not in self._said:
             self._connection.settimeout(_timeout(self._deadline))
-            try:
-                chunk = self._connection.recv(LINE)
-            except ConnectionError:
-                chunk = b""
-            if not chunk:
-                raise GoneError("the gateway has ended the connection without an answer")
-            self._said += chunk
-            if len(self._said) > 16 * LINE:
-                raise ProtocolError("the answer is too long")
+            self._read()
+        return self._take()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What has come; waits only where nothing has.  Errors as for ``line``."""
+        found = [self.line()]
+        while b"\n" in self._said:
+            found.append(self._take())
+        return found
+
+    def patience(self, deadline: Deadline) -> None:
+        """Wait until *deadline* from now on."""
+        self._deadline = deadline
+
+    def fileno(self) -> int:
+        """For a selector: readable when ``line`` will not wait.  After ``lines`` nothing is kept back."""
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """The end of it."""
+        self._connection.close()
+
+    def _read(self) -> None:
+        try:
+            chunk = self._connection.recv(LINE)
+        except ConnectionError:
+            chunk = b""
+        if not chunk:
+            raise GoneError("the gateway has ended the connection without an answer")
+        self._said += chunk
+        if len(self._said) > 16 * LINE:
+            raise ProtocolError("the answer is too long")
+
+    def _take(self) -> dict[str, Any]:
         line, _, rest = bytes(self._said).partition(b"\n")
         self._said = bytearray(rest)
         return decode(line)

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..core.deadline import NEVER, Deadline
+from ..core.facts import Peer
 from .protocol import LINE, ProtocolError
+from .wire import credentials
 
 CLIENTS = 32
 PATIENCE = 5.0  # seconds for a client to say what it wants
 CROWDED = 0.5  # the same while nobody else can come in
 
+#: what gives the command line of a process for as long as it is the one that has the pid now
+Known = Callable[[int], Callable[[], str]]
+
 
 class Client:
     """A connection whose request line is not complete yet."""
 
-    def __init__(self, connection: socket.socket, who: str) -> None:
-        self.connection, self.who = connection, who
+    def __init__(self, connection: socket.socket, known: Known) -> None:
+        self.connection = connection
+        self.pid, self.uid = credentials(connection)
         self.since = time.monotonic()
         #: it ended the connection
         self.gone = False
         self._said = bytearray()
+        self._command = known(self.pid) if self.pid > 0 else str
+
+    @property
+    def who(self) -> str:
+        """For the log."""
+        return f"pid {self.pid}, uid {self.uid}" if self.pid > 0 else "local"
+
+    def peer(self) -> Peer | None:
+        """The process at the other side; None where the kernel does not tell."""
+        return Peer(self.pid, self.uid, self._command()) if self.pid > 0 else None
 
     def read(self) -> bytes | None:
         """What has come, when it makes a line.  ProtocolError for one that is too long."""

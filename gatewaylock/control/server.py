@@ -6,22 +6,22 @@ import logging
 import os
 import selectors
 import socket
-import struct
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
 from ..core.deadline import NEVER, Deadline
+from ..core.events import Event
 from ..core.plan import Action, Outcome, Request, Status, Verdict
-from .crowd import PATIENCE, Client, Crowd
-from .protocol import Asked, ProtocolError, encode, read_request
+from .crowd import PATIENCE, Client, Crowd, Known
+from .protocol import Asked, ProtocolError, read_request
+from .waiting import Waiting
+from .watchers import Watchers
+from .wire import say
 
 log = logging.getLogger("gatewaylock.control")
 
-UNDECIDED = 32  # restarts that wait for the loop's word; a stop is heard beside any number of them
-WAITING = 256  # clients that wait for the outcome
 PAUSE = 0.5  # seconds without accept() when there are no descriptors left
 SEND = 1.0  # seconds for a client to take an answer
 JOIN = 5.0  # seconds for our thread to end
@@ -42,16 +42,21 @@ class Desk(Protocol):
 class ControlServer:
     """Answers on *listener*, which is not ours to close: it outlives the life and the image.
 
-    *patience*: seconds that a client may take to say what it wants.
+    *patience*: seconds that a client may take to say what it wants.  *known* tells the command of a client.
     """
 
-    def __init__(self, listener: socket.socket, desk: Desk, *, patience: float = PATIENCE) -> None:
-        self._listener, self._desk = listener, desk
-        self._crowd = Crowd(patience)
-        self._waiting: list[socket.socket] = []
-        self._undecided: set[socket.socket] = set()
-        self._lock = threading.Lock()
+    def __init__(
+        self,
+        listener: socket.socket,
+        desk: Desk,
+        *,
+        patience: float = PATIENCE,
+        known: Known = lambda pid: str,
+    ) -> None:
+        self._listener, self._desk, self._known = listener, desk, known
+        self._crowd, self._waiting = Crowd(patience), Waiting()
         self._selector = selectors.DefaultSelector()
+        self._watchers = Watchers(desk.status, self._unregister)
         self._wake, self._woken = socket.socketpair()
         self._accepting = self._shut = False
         self._pause: Deadline | None = None
@@ -61,20 +66,19 @@ class ControlServer:
     def start(self) -> None:
         """Begin to answer."""
         self._listener.setblocking(False)
+        self._wake.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread.start()
 
     def close(self) -> None:
         """Stop answering; who still waits sees the connection end."""
         self._closing = True
-        self._wake.send(b"x")
+        self._look()
         self._thread.join(JOIN)
-        with self._lock:
-            left = [client.connection for client in self._crowd]
-            left += [*self._waiting, *self._undecided]
-            self._waiting, self._undecided = [], set()
-        for connection in left:
-            connection.close()
+        self._watchers.close()
+        self._waiting.close()
+        for client in self._crowd:
+            client.connection.close()
         self._selector.close()
         self._wake.close()
         self._woken.close()
@@ -82,54 +86,55 @@ class ControlServer:
     def shut(self, shut: bool) -> None:
         """Leave newcomers on the listener to another process, or (False) take them again."""
         self._shut = shut
-        self._wake.send(b"x")
+        self._look()
 
     def forget(self) -> None:
         """In a forked child: a copy there would keep a client waiting for the end of nobody."""
-        for connection in [*(client.connection for client in self._crowd), *self._waiting, *self._undecided]:
+        for connection in [*(client.connection for client in self._crowd), *self._waiting, *self._watchers]:
             connection.close()
 
     def held(self) -> list[int]:
         """Descriptors of the connections whose clients wait for the outcome, for a hand-over."""
-        with self._lock:
-            return [connection.fileno() for connection in self._waiting]
+        return self._waiting.held()
 
     def adopt(self, descriptors: Iterable[int]) -> None:
         """Connections that the last image left waiting."""
-        for fd in descriptors:
-            try:
-                connection = socket.socket(fileno=fd)
-                connection.set_inheritable(False)
-            except OSError as error:
-                log.warning("a waiting client did not come through the restart: %s", error)
-                continue
-            with self._lock:
-                self._waiting.append(connection)
+        self._waiting.adopt(descriptors)
 
     def announce(self, outcome: Outcome) -> None:
-        """The last line for everybody who waits.  A client that does not read loses it, we no time."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        for connection in waiting:
-            connection.setblocking(False)
-            _say(connection, outcome.as_dict())
-            connection.close()
+        """The last line for everybody who waits."""
+        self._waiting.announce(outcome)
+
+    def tell(self, event: Event) -> None:
+        """Something happened: for those who watch.  Costs the caller a few microseconds and never waits."""
+        if self._watchers.tell(event):
+            self._look()
+
+    def _look(self) -> None:
+        with suppress(OSError):  # full: it will look anyway; closed: nobody watches any more
+            self._wake.send(b"x")
 
     # -- the thread --------------------------------------------------------------------------------
 
     def _serve(self) -> None:
         while not self._closing:
             self._open_or_shut()
-            until = min(self._crowd.next_deadline(), self._pause or NEVER)
+            until = min(self._crowd.next_deadline(), self._pause or NEVER, self._watchers.next_deadline())
             for key, _ in self._selector.select(until.timeout()):
-                if key.fileobj is self._woken:
-                    self._woken.recv(64)
-                elif key.fileobj is self._listener and not self._shut:
-                    self._accept()
-                elif key.data in self._crowd:
-                    self._hear(key.data)
+                self._ready(key)
             for client in self._crowd.overdue():
-                self._refuse(client, "nothing was asked in time")
+                self._refuse(client, "nothing was asked in time", "late")
+            self._pass_on()
+
+    def _ready(self, key: selectors.SelectorKey) -> None:
+        if key.fileobj is self._woken:
+            self._woken.recv(4096)
+        elif key.fileobj is self._listener and not self._shut:
+            self._accept()
+        elif key.data in self._crowd:
+            self._hear(key.data)
+        elif key.fileobj in self._watchers:
+            self._watchers.hear(key.data)
 
     def _open_or_shut(self) -> None:
         """Accept only where there is room: who waits outside, in the kernel's queue, waits for a moment."""
@@ -152,13 +157,12 @@ class ControlServer:
             self._pause = Deadline.after(PAUSE)
             return
         connection.settimeout(SEND)
-        uid, who = _peer(connection)
-        client = Client(connection, who)
+        client = Client(connection, self._known)
         self._crowd.add(client)
         self._selector.register(connection, selectors.EVENT_READ, client)
-        if uid not in (os.geteuid(), 0):
-            log.warning("control connection of %s refused", who)
-            self._refuse(client, "only the owner of this gateway and root may ask")
+        if client.uid not in (os.geteuid(), 0):
+            log.warning("control connection of %s refused", client.who)
+            self._refuse(client, "only the owner of this gateway and root may ask", "forbidden")
 
     def _hear(self, client: Client) -> None:
         """One client; whatever is wrong with it, the next one is served (G7)."""
@@ -169,68 +173,60 @@ class ControlServer:
             elif client.gone:
                 self._forget(client).close()
         except ProtocolError as error:
-            self._refuse(client, str(error))
+            self._refuse(client, str(error), error.error)
         except Exception:
             log.exception("a control request failed")
             if client in self._crowd:
-                self._refuse(client, "this request failed; the gateway's log says why")
+                self._refuse(client, "this request failed; the gateway's log says why", "failed")
 
     def _asked(self, client: Client, line: bytes) -> None:
-        asked = read_request(line, client.who)
+        asked = read_request(line, client.who, client.peer)
         if asked.request is None:
-            self._answer(client, {"ok": True, "text": "", "status": self._desk.status().as_dict()})
+            self._show(client, watches=asked.verb == "watch")
             return
-        restart = asked.request.action is Action.RESTART
-        with self._lock:
-            if restart and len(self._undecided) >= UNDECIDED:
-                raise ProtocolError("too many restarts are being asked for; try again")
-            connection = self._forget(client)
-            self._undecided.add(connection)
+        self._waiting.enter(client.connection, at_any_rate=asked.request.action is Action.STOP)
+        connection = self._forget(client)
         self._desk.post(asked.request, lambda verdict: self._decided(connection, asked, verdict))
 
-    def _decided(self, connection: socket.socket, asked: Asked, verdict: Verdict) -> None:
-        """On the loop's thread.  Two short lines always fit into the connection's buffer: nothing blocks."""
-        with self._lock:  # around both: an outcome comes neither before the verdict nor too early to be heard
-            heard = _say(connection, {"ok": verdict.ok, "text": verdict.text})
-            known = connection in self._undecided  # not after close()
-            self._undecided.discard(connection)
-            if known and heard and verdict.ok and asked.wait and len(self._waiting) < WAITING:
-                self._waiting.append(connection)
-                return
-        connection.close()
+    def _show(self, client: Client, *, watches: bool) -> None:
+        if watches and self._watchers.full():
+            raise ProtocolError("too many are watching", "busy")
+        if not watches:
+            self._answer(client, {"ok": True, "text": "", "status": self._desk.status().as_dict()})
+            return
+        connection = self._forget(client)
+        self._selector.register(connection, selectors.EVENT_READ, connection)
+        self._watchers.add(connection)
 
-    def _refuse(self, client: Client, why: str) -> None:
-        self._answer(client, {"ok": False, "text": why})
+    def _pass_on(self) -> None:
+        try:
+            self._watchers.work()
+        except Exception:
+            log.exception("nothing more can be told to those who watch")
+            self._watchers.give_up()
+
+    def _decided(self, connection: socket.socket, asked: Asked, verdict: Verdict) -> None:
+        """On the loop's thread."""
+        said: dict[str, Any] = {"ok": verdict.ok, "text": verdict.text}
+        if not verdict.ok:
+            said["error"] = verdict.error
+        ends = asked.request is not None and asked.request.action in (Action.STOP, Action.RESTART)
+        self._waiting.decide(connection, said, waits=verdict.ok and asked.wait and ends)
+
+    def _refuse(self, client: Client, why: str, error: str) -> None:
+        self._answer(client, {"ok": False, "text": why, "error": error})
 
     def _answer(self, client: Client, fields: Mapping[str, Any]) -> None:
         """The only and last line for *client*."""
         connection = self._forget(client)
-        _say(connection, fields)
+        say(connection, fields)
         connection.close()
 
     def _forget(self, client: Client) -> socket.socket:
-        with suppress(KeyError, ValueError):
-            self._selector.unregister(client.connection)
+        self._unregister(client.connection)
         self._crowd.remove(client)
         return client.connection
 
-
-def _say(connection: socket.socket, fields: Mapping[str, Any]) -> bool:
-    try:
-        connection.sendall(encode(dict(fields)))
-    except OSError:
-        return False
-    return True
-
-
-def _peer(connection: socket.socket) -> tuple[int, str]:
-    """(uid, who it is for the log) of the other side.
-
-    Where the kernel does not tell (not Linux), the modes 0600 of the socket and 0700 of its directory
-    have to do: whoever came this far passed them.
-    """
-    if not sys.platform.startswith("linux"):
-        return os.geteuid(), "local"
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _ = struct.unpack("3i", credentials)
-    return uid, f"pid {pid}, uid {uid}"
+    def _unregister(self, connection: socket.socket) -> None:
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(connection)

@@ -77,11 +77,19 @@ class RestartFailed(GatewayError):
     """A restart was refused.  The gateway that was asked serves on."""
 
 
+#: what the gateway is doing when it refuses tasks
+DRAINING, QUIET = "draining for restart", "quiet"
+
+
 class GatewayDrainingError(GatewayError):
-    """The gateway is on its way down or to its next life; submit again later."""
+    """The gateway is on its way down, to its next life, or "quiet" (*state*); submit again later."""
+
+    def __init__(self, state: str = DRAINING) -> None:
+        super().__init__(state)
+        self.state = state
 
     def __str__(self) -> str:
-        return "Gateway is draining for restart; new tasks are not accepted"
+        return f"Gateway is {self.state}; new tasks are not accepted"
 
 
 class LaneClearedError(GatewayError):

@@ -10,9 +10,11 @@ from typing import Any
 #: kind -> the facts that an event of it carries, beside phase, life and pid
 KINDS = {
     "phase": "was, edge: the phase before, and the edge of the table that led out of it",
-    "asked": "action, cause, reason, ok, text: a stop, restart, ... was accepted or refused, and what was said",
+    "asked": "action, cause, peer, reason, ok, text, error: a stop, restart, quiet, resume or cancel was accepted"
+    " or refused, and what was said; error is a word of control/protocol.py, peer the process that asked or None",
     "failed": "text: start() raised",
-    "outcome": "text, done: how what was asked for has ended; done is None where nothing was done",
+    "outcome": "text, done, account: how what was asked for has ended; done is None where nothing was done;"
+    " account is core/facts.py's Account of it, or None",
     "end": "code, text, left: the process ends; left names the work that was not done",
 }
 

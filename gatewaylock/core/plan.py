@@ -8,6 +8,10 @@ SERVING     --stop-->     DRAINING
 SERVING     --restart-->  DRAINING
 SERVING     --farewell--> LAME_DUCK
 LAME_DUCK   --stop-->     DRAINING
+SERVING     --quiet-->    QUIET
+QUIET       --resume-->   SERVING
+QUIET       --stop-->     DRAINING
+QUIET       --restart-->  DRAINING
 DRAINING    --drained-->  CLOSING
 DRAINING    --overdue-->  EXITED
 CLOSING     --stopped-->  EXITED
@@ -22,9 +26,15 @@ PARKED      --restart-->  RESPAWNING
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
+
+from .facts import Account, DrainProgress, Item, Peer, Quiet
+
+QUIET_LIMIT = 600.0  # seconds of quiet where nobody says how long
+LONGEST = 200  # characters of a name that an application chose, where it goes to a client
 
 
 class Phase(Enum):
@@ -33,6 +43,7 @@ class Phase(Enum):
     STARTING = "starting"
     SERVING = "serving"
     LAME_DUCK = "lame duck"  # a stop is known and readiness fails, but new work is still taken
+    QUIET = "quiet"  # serves what it has, takes nothing new, for a limited time
     DRAINING = "draining"
     CLOSING = "closing"
     RESPAWNING = "respawning"
@@ -50,6 +61,10 @@ TABLE: dict[tuple[Phase, str], Phase] = {
     (P.SERVING, "restart"): P.DRAINING,
     (P.SERVING, "farewell"): P.LAME_DUCK,
     (P.LAME_DUCK, "stop"): P.DRAINING,
+    (P.SERVING, "quiet"): P.QUIET,
+    (P.QUIET, "resume"): P.SERVING,
+    (P.QUIET, "stop"): P.DRAINING,
+    (P.QUIET, "restart"): P.DRAINING,  # the life after it serves: quiet is of one life
     (P.DRAINING, "drained"): P.CLOSING,
     (P.DRAINING, "overdue"): P.EXITED,
     (P.CLOSING, "stopped"): P.EXITED,
@@ -73,6 +88,9 @@ class Action(Enum):
 
     STOP = "stop"
     RESTART = "restart"
+    QUIET = "quiet"  # take no new work for a while
+    RESUME = "resume"
+    CANCEL = "cancel"  # one task or run
 
 
 class Mode(Enum):
@@ -87,11 +105,12 @@ class Mode(Enum):
 
 @dataclass(frozen=True)
 class Request:
-    """A stop or a restart, and why; made once, where it was asked for.
+    """What is asked for, and why; made once, where it was asked.
 
-    ``cause`` is who asked ("SIGTERM", "gateway stop", ...), ``reason`` what they said.
-    ``mode`` overrides the gateway's own restart mode.  ``force`` skips what takes time: of a restart the
-    proof of the new version, of a stop the drain.
+    ``cause`` is who asked ("SIGTERM", "gateway stop", ...), ``peer`` the process where it was one, ``reason``
+    what they said.  ``mode`` overrides the gateway's own restart mode.  ``force`` skips what takes time: of a
+    restart the proof of the new version, of a stop the drain.  ``limit`` is how long to be quiet, in seconds;
+    ``item`` the id of what to cancel.
     """
 
     action: Action
@@ -99,6 +118,9 @@ class Request:
     reason: str = ""
     mode: Mode | None = None
     force: bool = False
+    peer: Peer | None = None
+    limit: float = QUIET_LIMIT
+    item: str = ""
 
     def why(self) -> str:
         """Cause and reason, for people."""
@@ -121,10 +143,19 @@ class DrainReport:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the loop says to a request at once: taken or not, and why."""
+    """What the loop says to a request at once: taken or not, and why.
+
+    ``error`` says to programs why not, by a word of control/protocol.py's ERRORS; empty where it was taken.
+    """
 
     ok: bool
     text: str
+    error: str = ""
+
+    @classmethod
+    def no(cls, text: str, error: str = "phase") -> Verdict:
+        """Not taken."""
+        return cls(False, text, error)
 
 
 @dataclass(frozen=True)
@@ -164,6 +195,13 @@ class Status:
     reason: str  #: why it is leaving, or why it is parked; empty while it serves
     time_left: float | None  #: to the deadline of the stop or restart under way
     proving: bool  #: the next version is being checked
+    items: tuple[
+        Item, ...
+    ] = ()  #: what is not done: running for longest first, then next in turn; 20 at most
+    drain: DrainProgress | None = None  #: the drain under way
+    quiet: Quiet | None = None  #: while no new work is taken
+    under_way: Account | None = None  #: the stop or restart that was accepted and has not ended
+    last_restart: Account | None = None  #: how the last one went, refused and failed ones too
 
     @property
     def ready(self) -> bool:
@@ -171,5 +209,8 @@ class Status:
         return self.phase is Phase.SERVING
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON: what ``gateway status --json`` prints."""
-        return {**asdict(self), "phase": self.phase.value, "ready": self.ready}
+        """Ready for JSON: what ``gateway status --json`` prints.  Lanes are cut at 200 characters of their name."""
+        lanes: Counter[str] = Counter()
+        for name, size in self.lanes.items():
+            lanes[name[:LONGEST]] += size
+        return {**asdict(self), "phase": self.phase.value, "ready": self.ready, "lanes": dict(lanes)}

@@ -8,9 +8,13 @@ birth      a life begins: start() under a watch, serving or parked
 requests   what the inbox says, and whose it is
 stopping   stops, and how they escalate
 restarting restarts: proved, refused, merged
+quieting   no new work for a while
+cancelling one task or run, by its id
 descent    the way down from a life
 lameduck   a stop is known, new work is still taken
 diary      what is written into the history
+report     what status tells
+accounts   who asked, what it waited for, how it ended
 news       who wants to know what happens
 proving    the next version is tried in a child
 shutdown   a life ends: drain, close, on a thread of its own

@@ -87,10 +87,20 @@ class Birth:
         house.settle()
         house.work.restarts.settled()
         pid, where = house.pid, " ".join(house.listeners.addresses()) or "no socket"
-        log.info("serving: name=%s pid=%d life=%d address=%s", house.options.name, pid, vitals.life, where)
+        about = vitals.about("serving")
+        log.info(
+            "serving: name=%s pid=%d life=%d address=%s",
+            house.options.name,
+            pid,
+            vitals.life,
+            where,
+            extra=about,
+        )
         house.work.lanes.resume()  # behind the line in the log: who reads it sees what came after what
         if vitals.channel:
             vitals.channel.say("ready")
+            text = f"life {vitals.life} serves (pid {pid}){vitals.took()}"
+            vitals.accounts.end(text, Action.RESTART)  # the process before us tells it
         elif vitals.life > 1:
             self._tell(f"life {vitals.life} serves (pid {pid}){vitals.took()}")
         vitals.accepted = None
@@ -138,7 +148,7 @@ class Birth:
         house.work.lanes.close()
         house.work.restarts.settled()
         text = "gateway startup failed: %s. Process will stay alive; fix the issue and restart."
-        log.error(text, error, exc_info=error)
+        log.error(text, error, exc_info=error, extra=vitals.about("failed"))
         house.announce(
             vitals.outcome(f"{vitals.reason}; it stays alive: fix the issue and restart", house.pid)
         )

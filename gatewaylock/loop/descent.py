@@ -20,7 +20,7 @@ class Descent:
         vitals, options = self._vitals, self._house.options
         self.cancel_proving()
         stops = request.action is Action.STOP
-        vitals.deadline, vitals.request = deadline, request
+        vitals.deadline, vitals.request, vitals.spell = deadline, request, None
         self._house.watchdog.arm(deadline, 0 if stops else 1)
         self._house.work.lanes.close()
         vitals.step(request.action.value)

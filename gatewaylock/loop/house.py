@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ..control.server import ControlServer, Desk
 from ..core.deadline import Deadline
 from ..core.errors import AddressTakenError, GatewayLockError
+from ..core.events import Event
 from ..core.plan import Outcome, Verdict
 from ..system.history import History
 from ..system.host import close_after_fork
@@ -16,10 +17,11 @@ from ..system.image import Handoff
 from ..system.inbox import Inbox, Meaning, meaning_of, signal_numbers
 from ..system.listeners import Listeners
 from ..system.lock import GatewayLock
+from ..system.process import known
 from ..system.rundir import RunDir
 from ..system.watchdog import Watchdog
 from .diary import Diary
-from .messages import Ask
+from .messages import Ask, Cancelled
 from .parts import Options, Surroundings, Work
 from .vitals import Vitals
 
@@ -113,10 +115,15 @@ class House:
                     raise
                 log.warning("no control socket for this gateway: %s", error)
                 return
-            self._control = ControlServer(door, self._desk)
+            self._control = ControlServer(door, self._desk, known=known)
             self._control.adopt(self._waiting)
             self._control.start()
             close_after_fork(self._control.forget)
+
+    def tell(self, event: Event) -> None:
+        """Those who watch hear of it."""
+        if self._control:
+            self._control.tell(event)
 
     def announce(self, outcome: Outcome) -> None:
         """Tell all who wait how it ended."""
@@ -166,6 +173,7 @@ class House:
             accepted=time.monotonic() if vitals.accepted is None else vitals.accepted,
             cause=vitals.reason,
             channel=channel,
+            account=vitals.accounts.left_to_next(),
             terminal=self.options.hangup is Meaning.STOP and not fresh,
         )
 
@@ -176,7 +184,9 @@ class House:
         """
         for message in self.inbox.pending():
             if isinstance(message, Ask):
-                message.answer(Verdict(False, "the gateway has ended"))
+                message.answer(Verdict.no("the gateway has ended"))
+            elif isinstance(message, Cancelled):
+                message.answer(message.verdict)
         self.listeners.close(unlink=not handed_over)
         self._door.close(unlink=not handed_over)
         self.release_lock()

@@ -15,9 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ask:
-    """Somebody asks for a stop or a restart; ``answer`` is called at once with what comes of it."""
+    """Somebody asks for something; ``answer`` is called at once with what comes of it."""
 
     request: Request
+    answer: Callable[[Verdict], object]
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What came of a cancel, which foreign code had a part in; ``answer`` is to be called with it."""
+
+    request: Request
+    verdict: Verdict
     answer: Callable[[Verdict], object]
 
 

@@ -7,18 +7,16 @@ pause ----> go ----> ready ----> on trial ----> drain, close, leave
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from ..core.deadline import Deadline
+from ..core.errors import QUIET
 from ..core.plan import Action, Phase, Request
 from .handing import Handing
 from .house import House
 from .messages import OnTrial
 from .vitals import Vitals
-
-log = logging.getLogger("gatewaylock.gateway")
 
 
 class Overlap:
@@ -42,7 +40,7 @@ class Overlap:
         """Pass the admission on."""
         self._vitals.request = request
         self._house.work.lanes.close()
-        self._call("pause")
+        self._vitals.call_server("pause")
         handing.go()
         limit = self._house.options.limits.start
         self._later(limit, handing)
@@ -51,7 +49,7 @@ class Overlap:
 
     def heard(self, handing: Handing) -> None:
         """It said something while we wait for it."""
-        if handing is not self._vitals.handing or self._vitals.phase is not Phase.SERVING:
+        if handing is not self._vitals.handing or not self._vitals.up:
             return
         if handing.fault:
             self._take_back(handing)
@@ -61,7 +59,7 @@ class Overlap:
 
     def time_is_up(self, handing: Handing) -> None:
         """Of its start, or of its probation."""
-        if handing is not self._vitals.handing or self._vitals.phase is not Phase.SERVING:
+        if handing is not self._vitals.handing or not self._vitals.up:
             return
         if not handing.ready:
             handing.fault = f"the successor did not start within {self._house.options.limits.start:g} s"
@@ -80,19 +78,16 @@ class Overlap:
         """The successor has failed, and nothing has ended here: we accept again."""
         vitals = self._vitals
         handing.take_back()
-        self._call("resume")
-        self._house.work.lanes.open()
+        if vitals.phase is Phase.SERVING:
+            vitals.call_server("resume")
+            self._house.work.lanes.open()
+        else:  # it was quiet, and stays so until that is over
+            self._house.work.lanes.close(QUIET)
         self._house.work.restarts.settled()
         vitals.setback, vitals.request, vitals.accepted, vitals.reason = "", None, None, ""
         text = f"restart failed: {handing.fault}; life {vitals.life} still serves"
         self._house.announce(vitals.outcome(text, self._house.pid))
         self._again()
-
-    def _call(self, name: str) -> None:
-        try:
-            getattr(self._vitals.server, name)()
-        except Exception:
-            log.exception("the server's %s() failed", name)
 
     def _later(self, seconds: float, handing: Handing) -> None:
         timer = threading.Timer(seconds, self._house.inbox.post, (OnTrial(handing),))

@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ..core.errors import ConfigError
 from ..core.limits import Limits
 from ..core.plan import Mode, Request
 from ..system.host import Host
 from ..system.image import CommandLine
 from ..system.inbox import Meaning
 from ..work.drain import Drain
+from ..work.inventory import Inventory
 from ..work.lanes import Lanes
 from ..work.permit import Restarts
 from ..work.runs import Runs
@@ -60,6 +62,7 @@ class Work:
     runs: Runs
     restarts: Restarts
     drain: Drain
+    inventory: Inventory
 
     @classmethod
     def make(
@@ -68,7 +71,8 @@ class Work:
         """A fresh set that shares its Condition."""
         changed = threading.Condition(threading.Lock())
         lanes, runs = Lanes(threads=threads, changed=changed), Runs(changed)
-        return cls(lanes, runs, Restarts(emit, allow), Drain(lanes, runs, changed))
+        drain, inventory = Drain(lanes, runs, changed), Inventory(lanes, runs)
+        return cls(lanes, runs, Restarts(emit, allow), drain, inventory)
 
     def live(self) -> tuple[str, ...]:
         """The names of what is not done, for the log."""
@@ -81,3 +85,23 @@ class Surroundings:
 
     host: Host = field(default_factory=Host)
     line: CommandLine = field(default_factory=CommandLine.here)
+
+
+def checked_probation(seconds: float) -> float:
+    """*seconds* itself.  ConfigError where it cannot be a probation."""
+    if not 0 <= seconds <= 3600:
+        raise ConfigError(f"probation {seconds!r}: use 0 to 3600 seconds")
+    return seconds
+
+
+def mode_of(wanted: str, environ: Mapping[str, str]) -> tuple[Mode, str]:
+    """(mode, why it is that one).  ConfigError for an unknown one."""
+    if environ.get("GATEWAY_NO_RESPAWN") == "1":
+        return Mode.IN_PROCESS, "GATEWAY_NO_RESPAWN"
+    if wanted == "auto":
+        return Mode.EXEC, "auto"
+    try:
+        return Mode(wanted), f"--restart-mode {wanted}"
+    except ValueError:
+        known = ", ".join(["auto", *(mode.value for mode in Mode)])
+        raise ConfigError(f"restart mode {wanted!r}: choose one of {known}") from None

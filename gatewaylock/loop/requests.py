@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Phase, Request, Verdict
 from ..system.inbox import Meaning
 from ..system.successor import Word
+from .cancelling import Cancelling
 from .descent import Descent
 from .handing import Handing
 from .house import House
-from .messages import Ask, Closed, Drained, Heard, LameDuckOver, OnTrial, Proved, Told
+from .messages import Ask, Cancelled, Closed, Drained, Heard, LameDuckOver, OnTrial, Proved, Told
+from .quieting import Quieting
 from .restarting import Restarting
 from .stopping import Stopping
 from .vitals import Vitals
@@ -29,6 +32,7 @@ class Requests:
         self._descent = Descent(house, vitals)
         self.stopping = Stopping(house, vitals, self._descent)
         self.restarting = Restarting(house, vitals, self._descent)
+        self._quieting, self._cancelling = Quieting(house, vitals), Cancelling(house, vitals)
 
     def handle(self, message: object) -> None:
         """One message: a signal's number, or one of messages.py."""
@@ -37,6 +41,11 @@ class Requests:
                 self._signalled(signal.Signals(number))
             case Ask(request, answer):
                 self._asked(request, answer)
+            case Cancelled(request, verdict, answer):
+                self._decided(request, verdict)
+                answer(verdict)
+            case None:
+                self._overdue()
             case Proved():
                 self.restarting.proved(message)
             case Heard(handing, word):
@@ -50,6 +59,7 @@ class Requests:
                 self.stopping.lame_duck.end()
             case Drained(report):
                 self._vitals.left = report.left
+                self._vitals.accounts.waited(report)
                 self._vitals.step("drained")
             case Closed(clean):
                 self._descent.closed(clean)
@@ -68,17 +78,37 @@ class Requests:
             self.handle(self._house.inbox.wait())
 
     def _asked(self, request: Request, answer: Callable[[Verdict], object] = lambda verdict: None) -> None:
-        stops = request.action is Action.STOP
-        verdict = self.stopping.stop(request) if stops else self.restarting.restart(request)
+        match request.action:
+            case Action.STOP:
+                verdict = self.stopping.stop(request)
+            case Action.RESTART:
+                verdict = self.restarting.restart(request)
+            case Action.QUIET:
+                verdict = self._quieting.quiet(request)
+            case Action.RESUME:
+                verdict = self._quieting.resume(request)
+            case Action.CANCEL:
+                self._cancelling.begin(request, answer)
+                return
+        self._decided(request, verdict)
+        answer(verdict)
+
+    def _decided(self, request: Request, verdict: Verdict) -> None:
         self._vitals.tell(
             "asked",
             action=request.action.value,
             cause=request.cause,
+            peer=request.peer and asdict(request.peer),
             reason=request.reason,
             ok=verdict.ok,
             text=verdict.text,
+            error=verdict.error,
         )
-        answer(verdict)
+
+    def _overdue(self) -> None:
+        """Nobody said anything, but a time limit has passed."""
+        if request := self._quieting.overdue():
+            self._asked(request)
 
     def _signalled(self, number: signal.Signals) -> None:
         meaning = self._house.meaning(number)
@@ -94,9 +124,7 @@ class Requests:
         else:
             why = "not authorized; use `gateway restart`, a permit, or --allow-sigusr1"
             log.warning("%s restart ignored (%s)", number.name, why)
-            self._vitals.tell(
-                "asked", action="restart", cause=number.name, reason="", ok=False, text=f"ignored: {why}"
-            )
+            self._decided(Request(Action.RESTART, number.name), Verdict.no(f"ignored: {why}", "permit"))
 
     def _permitted(self, meaning: Meaning) -> bool:
         restarts = self._house.work.restarts

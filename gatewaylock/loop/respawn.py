@@ -9,6 +9,7 @@ from ..core.deadline import Deadline
 from ..core.ends import delay_before
 from ..core.plan import Action, Mode, Phase
 from ..system import image
+from .callbacks import LAST_WORD
 from .handing import Handing
 from .house import House
 from .requests import Requests
@@ -97,6 +98,7 @@ class Respawn:
         if not self._have_lock():
             return
         host = self._house.around.host
+        self._vitals.callbacks.settle(Deadline.after(LAST_WORD))
         blocked = image.block_signals(host)
         self._requests.hear_stops()
         if self._vitals.phase is not Phase.RESPAWNING:

@@ -48,8 +48,8 @@ class Restarting:
             log.info("received %s during shutdown; ignoring", request.cause)
             if vitals.proving or (vitals.request and vitals.request.action is Action.RESTART):
                 return Verdict(True, "a restart is under way; this one joins it")
-            return Verdict(False, "the gateway is stopping")
-        log.info("received %s; restarting", request.cause)
+            return Verdict.no("the gateway is stopping")
+        log.info("received %s; restarting", request.cause, extra=vitals.about("asked", request))
         if request.reason:
             log.info("reason given: %r", request.reason)
         vitals.accepted = time.monotonic()
@@ -60,6 +60,7 @@ class Restarting:
                 f"restarting by exec: no {request.mode.value} here ({self._options.why_exec(request.mode)})"
             )
             log.warning("%s", said)
+        vitals.begin(request, mode.value)
         if mode is Mode.IN_PROCESS or (request.force and mode not in FRESH):
             self._restart_now(request)
         else:
@@ -87,8 +88,12 @@ class Restarting:
             return
         self._house.work.restarts.settled()
         vitals.accepted = None
-        state = "still serves" if vitals.phase is Phase.SERVING else "stays parked"
-        log.error("restart refused, this gateway %s: the next version %s", state, proved.fault)
+        state = "still serves" if vitals.up else "stays parked"
+        text, about = (
+            "restart refused, this gateway %s: the next version %s",
+            vitals.about("refused", proved.request),
+        )
+        log.error(text, state, proved.fault, extra=about)
         self._house.announce(
             vitals.outcome(f"restart refused: the next version {proved.fault}", self._house.pid)
         )
@@ -96,7 +101,7 @@ class Restarting:
     def _prove(self, request: Request, mode: Mode) -> None:
         around = self._house.around
         proof: Proof | Warming
-        if mode in FRESH and self._vitals.phase is Phase.SERVING:
+        if mode in FRESH and self._vitals.up:
             proof = Warming(around, self._leave_to_successor)
         else:
             proof = Proof(around.host, around.line)

@@ -60,7 +60,7 @@ class Run:
             case Phase.RESPAWNING:
                 self._respawn.go()
             case _:
-                self._requests.handle(self._house.inbox.wait())
+                self._requests.handle(self._house.inbox.wait(self._vitals.wake))
 
     def _take_over(self, handoff: Handoff) -> None:
         """After an exec: our watchdog before the alarm ends, our handlers before the signals come."""

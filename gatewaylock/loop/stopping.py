@@ -55,6 +55,7 @@ class Stopping:
             return self._again(request)
         vitals.stops = 1
         vitals.stop_requested.set()
+        vitals.begin(request)
         vitals.reason, vitals.farewell = request.why(), ("stopped", Action.STOP)
         deadline = min(Deadline.after(self._options.limits.stop), vitals.deadline)
         verdict = (
@@ -67,7 +68,7 @@ class Stopping:
     def _first(self, request: Request, deadline: Deadline) -> Verdict:
         vitals = self._vitals
         self._house.watchdog.arm(deadline, 0)
-        log.info("received %s; shutting down", request.cause)
+        log.info("received %s; shutting down", request.cause, extra=vitals.about("asked", request))
         if request.reason:
             log.info("reason given: %r", request.reason)
         self._pass_on()
@@ -84,7 +85,8 @@ class Stopping:
         self._vitals.deadline = deadline
         self._vitals.request = request
         self._house.watchdog.arm(deadline, 0)
-        log.info("received %s during restart; stopping instead", request.cause)
+        about = self._vitals.about("asked", request)
+        log.info("received %s during restart; stopping instead", request.cause, extra=about)
         under_way.become_stop(request, deadline)
         self._pass_on()
         if self._vitals.phase is Phase.RESPAWNING:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.deadline import NEVER, Deadline
 from ..core.events import Event
@@ -12,12 +13,23 @@ from ..core.plan import Action, Outcome, Phase, Request, step
 from ..server import Server
 from ..system.image import Handoff
 from ..system.successor import Channel
+from .accounts import Accounts
+from .callbacks import Callbacks
 from .news import News
 from .proving import Proving
 from .shutdown import Shutdown
 
+log = logging.getLogger("gatewaylock.gateway")
+
 if TYPE_CHECKING:
     from .handing import Handing
+
+
+class Spell(NamedTuple):
+    """A quiet one."""
+
+    request: Request
+    deadline: Deadline
 
 
 class Vitals:
@@ -25,7 +37,7 @@ class Vitals:
 
     def __init__(self, inherited: Handoff | None, pid: int) -> None:
         self.inherited, self._pid = inherited, pid
-        self.news = News()
+        self.news, self.callbacks = News(), Callbacks()
         self.phase = Phase.STARTING
         self.life = inherited.life if inherited else 0
         self.began = inherited.began if inherited else time.monotonic()
@@ -50,6 +62,10 @@ class Vitals:
         self.again: list[Request] = []
         #: why the last restart with a fresh pid was taken back
         self.setback = ""
+        #: while no new work is taken
+        self.spell: Spell | None = None
+        #: what is under way, and how the last restart went
+        self.accounts = Accounts(inherited.account if inherited else None, self.accepted or 0.0)
         #: set as soon as a stop is known, also while ``start()`` runs
         self.stop_requested = threading.Event()
         self.stops = 0
@@ -72,6 +88,22 @@ class Vitals:
         was, self.phase = self.phase, phase
         self.tell("phase", was=was.value, edge=edge)
 
+    def call_server(self, name: str) -> bool:
+        """Call ``pause`` or ``resume`` of the server; False when it has none.  What it raises is logged."""
+        call = getattr(self.server, name, None)
+        if not callable(call):
+            return False
+        try:
+            call()
+        except Exception:
+            log.exception("the server's %s() failed", name)
+        return True
+
+    def about(self, event: str, request: Request | None = None) -> dict[str, Any]:
+        """The ``extra`` of a line in the log that is about this gateway: fields for the JSON log."""
+        facts = {"event": event, "phase": self.phase.value, "life": self.life}
+        return {**facts, "requester": request.cause, "reason": request.reason} if request else facts
+
     def tell(self, kind: str, **facts: Any) -> None:
         """An event, to all who listen."""
         self.news.tell(Event(kind, self.phase.value, self.life, self._pid, facts))
@@ -79,7 +111,20 @@ class Vitals:
     @property
     def leaving(self) -> bool:
         """Whether a stop or restart is under way (in STARTING only a stop is served)."""
-        return self.phase not in (Phase.SERVING, Phase.PARKED)
+        return not self.up and self.phase is not Phase.PARKED
+
+    @property
+    def up(self) -> bool:
+        """Whether a life serves; new work may be refused for a while (quiet)."""
+        return self.phase in (Phase.SERVING, Phase.QUIET)
+
+    @property
+    def wake(self) -> Deadline:
+        """When the loop has something to do though nobody says anything: the quiet ends.
+
+        Not while a successor has our admission, or may have it any moment.
+        """
+        return self.spell.deadline if self.spell and self.handing is None else NEVER
 
     @property
     def busy(self) -> bool:
@@ -90,12 +135,19 @@ class Vitals:
         """A life serves (or, without a server, is parked): nothing is under way any more."""
         self.server, self.clean = server, True
         self.shutdown = self.request = self.handing = None
-        self.deadline, self.stops, self.left = NEVER, 0, ()
+        self.deadline, self.stops, self.left, self.spell = NEVER, 0, (), None
         self.serving_since = time.monotonic() if server else None
+
+    def begin(self, request: Request, mode: str = "") -> None:
+        """*request* is under way from now on; a restart that it overtakes is over."""
+        if self.accounts.open:
+            self.outcome(f"overtaken by {request.cause}", self._pid)
+        self.accounts.begin(request, mode)
 
     def outcome(self, text: str, pid: int, done: Action | None = None) -> Outcome:
         """How what was asked for has ended: for whoever asked, and for all who listen."""
-        self.tell("outcome", text=text, done=done and done.value)
+        account = self.accounts.end(text, done)
+        self.tell("outcome", text=text, done=done and done.value, account=account)
         return Outcome(text, done, self.phase, self.life, pid)
 
     def took(self) -> str:

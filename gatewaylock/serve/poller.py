@@ -45,6 +45,7 @@ class Poller:
     def leave(self, *, sweep: bool, linger: float) -> None:
         """Accept no more (*sweep*: but what waits in the kernel's queue), answer, close, end."""
         self._sweep, self._linger = sweep, min(self._linger, linger)
+        self._adj.paused = False  # who waits since a pause is swept in as well
         self._adj.leaving = True
         self._doors[0].pull_trigger()
 

@@ -91,6 +91,8 @@ def _cut(value: object, most: int) -> object:
         return value if len(value) <= most else value[:most] + "..."
     if isinstance(value, (list, tuple)):
         return [_cut(each, most) for each in value[:10]]
+    if isinstance(value, Mapping):
+        return {key: _cut(each, most) for key, each in value.items()}
     return value
 
 

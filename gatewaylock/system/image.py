@@ -77,6 +77,7 @@ class Handoff:
     cause: str = ""
     channel: int = -1  #: to the process that leaves; -1 over an exec, where that is this one
     terminal: bool = False  #: it had one; it may have closed meanwhile
+    account: dict[str, Any] | None = None  #: of the restart: who, why, what it waited for
 
     def descriptors(self) -> tuple[int, ...]:
         """All that must stay open over the exec."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -74,6 +75,17 @@ def title(pid: int) -> str:
             return file.read().rstrip("\n")
     except OSError:
         return ""
+
+
+def known(pid: int) -> Callable[[], str]:
+    """What gives the command line of *pid*, as ``command``, as long as it is the process that it is now."""
+    started = start_time(pid)
+
+    def ask() -> str:
+        text = command(pid)
+        return text if started is not None and start_time(pid) == started else ""
+
+    return ask
 
 
 def environment(pid: int) -> dict[str, str]:

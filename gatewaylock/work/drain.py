@@ -35,6 +35,11 @@ class Drain:
         self._deadline = NEVER
         self._before = ""
 
+    @property
+    def until(self) -> Deadline:
+        """When the drain under way gives up waiting; NEVER while there is none.  It may move earlier."""
+        return self._deadline
+
     def run(
         self,
         deadline: Deadline,

@@ -8,10 +8,10 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
-from ..core.errors import GatewayDrainingError, LaneClearedError, WorkLostError
+from ..core.errors import DRAINING, GatewayDrainingError, LaneClearedError, WorkLostError
 from .crew import Crew, Worker
 from .names import some
 from .queues import Queues
@@ -50,7 +50,7 @@ class Lanes:
         self._queues = Queues()
         self._strays: set[Task] = set()  # still running, of an older life: they count no more
         self._watchers = 0
-        self._closed = False
+        self._closed = ""  # why nothing is admitted; empty while everything is
 
     # -- in ----------------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ class Lanes:
             self._wait_turn()
         try:
             if self._closed:
-                raise GatewayDrainingError()
+                raise GatewayDrainingError(self._closed)
             if self._queues.put(task, name):
                 self._call_for(task)
         finally:
@@ -124,6 +124,12 @@ class Lanes:
             tasks = chain(running, self._queues.waiting())
             return some((task.name() for task in tasks), self._queues.total)
 
+    def oldest(self, most: int) -> list[Task]:
+        """At most *most* unfinished tasks: running for longest first, then those whose turn is next."""
+        with self._changed:
+            running = heapq.nsmallest(most, self._queues.running, key=lambda task: task.began)
+            return [*running, *islice(self._queues.waiting(), most - len(running))]
+
     def wait_for_active(self, timeout: float | None = None) -> bool:
         """Wait up to *timeout* seconds (None: for ever) until what runs now has ended; whether it has."""
         limit = None if timeout is None or math.isinf(timeout) else min(timeout, threading.TIMEOUT_MAX)
@@ -152,7 +158,7 @@ class Lanes:
         Admission is closed.  What a running task still gives back is dropped.
         """
         with self._changed:
-            self._closed = True
+            self._closed = self._closed or DRAINING
             running = [task for task in chain(self._queues.running, self._strays) if not task.done()]
             waiting = list(self._queues.waiting())
             names = some((task.name() for task in chain(running, waiting)), len(running) + len(waiting))
@@ -166,15 +172,15 @@ class Lanes:
 
     # -- from one life to the next -----------------------------------------------------------------
 
-    def close(self) -> None:
-        """Refuse new tasks.  What was accepted, queued tasks too, goes on."""
+    def close(self, state: str = DRAINING) -> None:
+        """Refuse new tasks, for the gateway is *state*.  What was accepted, queued tasks too, goes on."""
         with self._changed:
-            self._closed = True
+            self._closed = state
 
     def open(self) -> None:
         """Admit new tasks again: nothing had to end after all."""
         with self._changed:
-            self._closed = False
+            self._closed = ""
 
     def hold(self) -> None:
         """No queued task begins any more."""
@@ -190,7 +196,8 @@ class Lanes:
         """
         with self._changed:
             self._let_go()
-            self._closed = self._queues.held = self._crew.ending = False
+            self._closed = ""
+            self._queues.held = self._crew.ending = False
 
     def resume(self) -> None:
         """The new life serves: held tasks begin."""
@@ -201,7 +208,7 @@ class Lanes:
     def shutdown(self) -> None:
         """The end of the gateway: idle threads end now, the others after what is queued and running."""
         with self._changed:
-            self._closed = True
+            self._closed = self._closed or DRAINING
             leaving = self._crew.end()
         for thread in leaving:
             thread.join(1.0)  # they are on their last lines

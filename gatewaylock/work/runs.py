@@ -26,7 +26,9 @@ class Run:
     ) -> None:
         self.id = id
         self._abort, self._is_compacting, self._ended = abort, is_compacting, ended
-        self._began = time.monotonic()
+        self.since = self.began = time.monotonic()
+        #: for people; 0 until somebody looks at it
+        self.number = 0
 
     def end(self) -> None:
         """It is over.  Changes nothing when another run took its id, or when called again."""
@@ -51,7 +53,11 @@ class Run:
 
     def name(self) -> str:
         """For logs: ``run "chat-7", running 61.0 s``."""
-        return f"run {quoted(self.id)}, running {time.monotonic() - self._began:.1f} s"
+        return f"{self.title()}, running {time.monotonic() - self.began:.1f} s"
+
+    def title(self) -> str:
+        """For people, on one line: ``run "chat-7"``."""
+        return f"run {quoted(self.id)}"
 
     def __enter__(self) -> Run:
         return self

@@ -26,6 +26,9 @@ class Task(Future[Any]):
     only the garbage collector can free.
     """
 
+    #: for people; 0 until somebody looks at it
+    number = 0
+
     def __init__(
         self,
         fn: Callable[..., Any],
@@ -39,7 +42,8 @@ class Task(Future[Any]):
         self._fn: Callable[..., Any] | None = fn
         self._args, self._kwargs = args, kwargs
         self._warn_after, self._on_wait, self._forget = warn_after, on_wait, forget
-        self._since = time.monotonic()
+        #: when it was queued
+        self.since = time.monotonic()
         #: when it began, in seconds of time.monotonic(); inf before
         self.began = math.inf
         # Known once it is queued:
@@ -67,8 +71,8 @@ class Task(Future[Any]):
         """Do the work and settle the future.  Never raises, whatever the work or a callback does."""
         fn = self._fn
         assert fn is not None
-        if self.began - self._since > self._warn_after:
-            self._say_late(self.began - self._since)
+        if self.began - self.since > self._warn_after:
+            self._say_late(self.began - self.since)
         try:
             result = fn(*self._args, **self._kwargs)
         except BaseException as error:  # SystemExit too: it ends the task, not our thread
@@ -102,10 +106,14 @@ class Task(Future[Any]):
 
     def name(self) -> str:
         """For logs: ``task "chat-7" handle_message, running 3.2 s``."""
-        fn, queued = self._fn, math.isinf(self.began)
-        what = f"task {quoted(self.lane.name)}" + ("" if fn is None else f" {plain(fn)}")
-        since = self._since if queued else self.began
-        return f"{what}, {'queued' if queued else 'running'} {time.monotonic() - since:.1f} s"
+        queued = math.isinf(self.began)
+        since = self.since if queued else self.began
+        return f"{self.title()}, {'queued' if queued else 'running'} {time.monotonic() - since:.1f} s"
+
+    def title(self) -> str:
+        """For people, on one line: ``task "chat-7" handle_message``."""
+        fn = self._fn
+        return f"task {quoted(self.lane.name)}" + ("" if fn is None else f" {plain(fn)}")
 
     def _say_late(self, waited: float) -> None:
         log.warning(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fake_desk import FakeDesk, client, heard, line, serving
 
-from gatewaylock.control import crowd, server
+from gatewaylock.control import crowd, server, waiting
 from gatewaylock.core.plan import Action, Mode, Outcome, Phase, Verdict
 
 pytestmark = pytest.mark.usefixtures("descriptors")
@@ -170,7 +170,7 @@ def test_silent_clients_in_any_number_do_not_keep_a_stop_outside(run_dir: Path) 
 def test_undecided_restarts_in_any_number_do_not_keep_a_stop_outside(run_dir: Path) -> None:
     desk = FakeDesk()
     with serving(run_dir, desk) as (_, path), ExitStack() as stack:
-        for _ in range(server.UNDECIDED):
+        for _ in range(waiting.UNDECIDED):
             stack.enter_context(client(path)).sendall(line(verb="restart"))
         one_more = stack.enter_context(client(path))
         one_more.sendall(line(verb="restart"))
