@@ -15,6 +15,7 @@ lameduck   a stop is known, new work is still taken
 diary      what is written into the history
 report     what status tells
 accounts   who asked, what it waited for, how it ended
+scribe     a log that nobody reads holds nobody
 news       who wants to know what happens
 proving    the next version is tried in a child
 shutdown   a life ends: drain, close, on a thread of its own

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 #: everything here that logs
 SUBSYSTEMS = (
+    "audit",
+    "callbacks",
     "control",
     "drain",
     "gateway",
@@ -33,7 +35,7 @@ PATIENCE = 0.2  # seconds that whoever logs waits for the line to be written
 MOST = 1000  # lines that may wait
 
 
-class Herald:
+class Scribe:
     """Takes our lines to the handlers of the log on a thread of its own, and waits for each a moment only.
 
     A handler writes to a pipe, and a pipe that nobody reads takes 64 KiB and then holds the writer for

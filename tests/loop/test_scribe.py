@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import gatewaylock
-from gatewaylock.loop.herald import MOST, SUBSYSTEMS, Herald
+from gatewaylock.loop.scribe import MOST, SUBSYSTEMS, Scribe
 
 log = logging.getLogger("gatewaylock.gateway")
 
@@ -44,14 +44,14 @@ def read() -> Iterator[Reader]:
 
 
 def test_a_line_has_been_written_when_the_call_is_back() -> None:
-    with read() as reader, Herald().speaks():
+    with read() as reader, Scribe().speaks():
         for number in range(100):
             log.warning("line %d", number)
             assert reader.lines[-1] == f"line {number}"
 
 
 def test_a_log_that_nobody_reads_holds_one_line_for_a_moment_and_the_next_ones_not_at_all() -> None:
-    with read() as reader, Herald().speaks():
+    with read() as reader, Scribe().speaks():
         reader.open.clear()
         for number in range(100):
             log.warning("line %d", number)
@@ -64,7 +64,7 @@ def test_a_log_that_nobody_reads_holds_one_line_for_a_moment_and_the_next_ones_n
 
 
 def test_what_does_not_fit_is_counted_and_told() -> None:
-    with read() as reader, Herald().speaks():
+    with read() as reader, Scribe().speaks():
         reader.open.clear()
         for number in range(MOST + 8):
             log.warning("line %d", number)
@@ -83,7 +83,7 @@ def test_a_handler_that_raises_harms_nobody(capsys: pytest.CaptureFixture[str]) 
     bad = Bad()
     log.addHandler(bad)
     try:
-        with read() as reader, Herald().speaks():
+        with read() as reader, Scribe().speaks():
             log.warning("one")
             log.warning("two")
             log.removeHandler(bad)
@@ -95,7 +95,7 @@ def test_a_handler_that_raises_harms_nobody(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_an_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    with Herald().speaks():
+    with Scribe().speaks():
         try:
             raise ValueError("here")
         except ValueError:
@@ -107,8 +107,8 @@ def test_an_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture)
 
 def test_two_gateways_of_a_process_both_log_and_the_end_of_one_is_not_that_of_the_other() -> None:
     with read() as reader:
-        with Herald().speaks():
-            with Herald().speaks():
+        with Scribe().speaks():
+            with Scribe().speaks():
                 log.warning("both")
             log.warning("one")
         log.warning("none")
@@ -118,7 +118,7 @@ def test_two_gateways_of_a_process_both_log_and_the_end_of_one_is_not_that_of_th
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_logs_by_itself() -> None:
-    with read() as reader, Herald().speaks():
+    with read() as reader, Scribe().speaks():
         came, go = os.pipe()
         child = os.fork()
         if not child:
