@@ -32,7 +32,7 @@ class Container(Child):
     """``init`` is pid 1 of a pid namespace, and the gateway its child.  Nobody restarts a container here."""
 
     init: ClassVar[tuple[str, ...]]
-    revives = False
+    revives, end_by = False, signal.SIGKILL  # unshare ignores SIGTERM, and kills its child when it is killed
 
     @classmethod
     def why_not(cls, bin_dir: Path | None = None) -> str:

@@ -33,6 +33,8 @@ class Keeper:
     pypi: ClassVar[str] = ""
     #: whether it starts again what ends by kill -9; one that does not ends with it
     revives: ClassVar[bool] = True
+    #: what ends it, when a test is over
+    end_by: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, work: Path, bin_dir: Path | None = None) -> None:
         self.work = work
@@ -101,12 +103,12 @@ class Keeper:
                 [str(word) for word in words], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 env=environment(PATH=_path(self._bin)), cwd=self.work, start_new_session=True,
             )  # fmt: skip
-        self._stack.callback(_end, popen)
+        self._stack.callback(_end, popen, self.end_by)
         return popen
 
 
-def _end(popen: subprocess.Popen[bytes]) -> None:
-    popen.terminate()
+def _end(popen: subprocess.Popen[bytes], by: signal.Signals) -> None:
+    popen.send_signal(by)
     try:
         popen.wait(PATIENCE)
     except subprocess.TimeoutExpired:
