@@ -9,6 +9,7 @@ from ..core.deadline import Deadline
 from ..core.plan import Action, Phase
 from ..system import image
 from ..system.image import Handoff
+from ..system.reaper import Reaper
 from ..system.successor import Channel
 from .birth import Birth
 from .house import House
@@ -35,6 +36,7 @@ class Run:
             self._take_lock(inherited)
             self._house.open_diary(self._vitals)
             if signals:
+                leave.enter_context(Reaper(self._house.around.host).at_work())
                 leave.enter_context(self._house.inbox.borrowed())
                 leave.callback(self._hush, exits)
             if inherited:

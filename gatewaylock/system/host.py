@@ -38,6 +38,9 @@ class Host:
     exit_now: Callable[[int], Any] = os._exit
     handle: Callable[..., Any] = signal.signal
     mask: Callable[..., Any] = signal.pthread_sigmask
+    siginterrupt: Callable[[int, bool], None] = signal.siginterrupt
+    #: Waits for a child; one that is the application's must not be taken from it.
+    waitid: Callable[..., Any] = os.waitid
     wakeup_fd: Callable[..., int] = signal.set_wakeup_fd
     #: The alarm that survives an exec; SIGALRM with its default action ends the process.
     alarm: Callable[..., Any] = signal.setitimer
