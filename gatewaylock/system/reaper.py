@@ -66,9 +66,17 @@ class Reaper:
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Reap inside the block, on the main thread; nothing where there is no need, or the program does it."""
-        if not self._is_needed():
+        thread = self._begin() if self._is_needed() else None
+        try:
             yield
-            return
+        finally:
+            if thread is not None:
+                self._host.handle(signal.SIGCHLD, self._taken)
+                self._signals.put(False)
+                thread.join(self._grace)
+                self._close()
+
+    def _begin(self) -> threading.Thread | None:
         thread = threading.Thread(target=self._work, name="gatewaylock-reaper", daemon=True)
         try:
             self._births = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -77,18 +85,11 @@ class Reaper:
         except (OSError, RuntimeError) as error:
             self._close()
             log.warning("orphans that end will stay zombies: %s", error)
-            yield
-            return
+            return None
         self._taken = self._host.handle(signal.SIGCHLD, self._on_child)
         self._host.siginterrupt(signal.SIGCHLD, False)  # no system call of anybody ends early for it
         self._signals.put(True)  # for those of the image before us
-        try:
-            yield
-        finally:
-            self._host.handle(signal.SIGCHLD, self._taken)
-            self._signals.put(False)
-            thread.join(self._grace)
-            self._close()
+        return thread
 
     def _is_needed(self) -> bool:
         """A program with a handler of its own, or that ignores SIGCHLD, has thought of it."""
@@ -108,7 +109,8 @@ class Reaper:
                 pass
             try:
                 self._look()
-            except OSError as error:  # out of descriptors: the next look finds them still
+            except OSError as error:  # out of descriptors: the next SIGCHLD finds them still
+                self._seen.clear()
                 log.warning("cannot look for orphans that have ended: %s", error.strerror)
 
     def _next_due(self) -> float | None:
