@@ -209,7 +209,7 @@ class Gateway:
             answer(Verdict(False, "the gateway does not run"))
             return
         if request.action is Action.STOP:
-            requests.stopping.soon()  # before it is heard: the loop may take the event back
+            requests.stopping.asked()  # before it is heard: the loop may take the event back
         house.inbox.post(Ask(request, answer))
 
     def status(self) -> Status:

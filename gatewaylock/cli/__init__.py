@@ -4,6 +4,7 @@ options   the table of options, and --help
 run       run, check           talk   status, stop, restart
 unit      files for supervisors (units/)     doctor   will it behave? (checks/)
 logs      how lines look on a terminal and in a file
+lines     a log that nobody reads holds nobody
 output    a stdout that is closed, full or not read
 """
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
 import threading
 import time
 from datetime import datetime
+
+from .lines import Lines
 
 #: what could start a line, steer a terminal, turn text around, or not be encoded
 UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -51,8 +52,8 @@ class JSONFormatter(logging.Formatter):
 
 
 def setup(form: str, level: str) -> None:
-    """Log to stderr as *form* ("text", "json"), from *level* on.  A stderr that is gone is no error."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Log to stderr as *form* ("text", "json"), from *level* on.  One that is gone or not read is no error."""
+    handler = Lines(2)
     handler.setFormatter(JSONFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.raiseExceptions = False

@@ -6,6 +6,7 @@ vitals     where it is: phase, life, deadline, what is under way
 house      what it holds of the operating system: lock, doors, inbox, watchdog
 birth      a life begins: start() under a watch, serving or parked
 requests   what the inbox says, and whose it is
+ear        a stop is heard although the loop is stuck
 stopping   stops, and how they escalate
 restarting restarts: proved, refused, merged
 descent    the way down from a life

@@ -12,6 +12,7 @@ from ..system.image import Handoff
 from ..system.reaper import Reaper
 from ..system.successor import Channel
 from .birth import Birth
+from .ear import Ear
 from .house import House
 from .requests import Requests
 from .respawn import Respawn
@@ -37,6 +38,7 @@ class Run:
             self._house.open_diary(self._vitals)
             if signals:
                 leave.enter_context(Reaper(self._house.around.host).at_work())
+                leave.enter_context(Ear(self._house, self._requests.stopping))
                 leave.enter_context(self._house.inbox.borrowed())
                 leave.callback(self._hush, exits)
             if inherited:

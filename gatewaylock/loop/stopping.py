@@ -21,7 +21,7 @@ log = logging.getLogger("gatewaylock.gateway")
 
 
 class Stopping:
-    """Every stop, by whomever; on the loop's thread but for ``soon`` and ``exit_at_once``."""
+    """Every stop, by whomever; on the loop's thread but for ``soon``, ``asked``, ``brace`` and ``exit_at_once``."""
 
     def __init__(self, house: House, vitals: Vitals, descent: Descent) -> None:
         self._house, self._vitals, self._descent = house, vitals, descent
@@ -36,11 +36,16 @@ class Stopping:
             self._house.watchdog.arm(vitals.deadline, 0)
         vitals.stop_requested.set()
 
-    def brace(self) -> None:
-        """A stop signal has come: the deadline stands before anything is logged, for the log may be a full pipe."""
+    def asked(self) -> None:
+        """The same for one that is no signal, which a loop that is stuck hears as little (see ear.py)."""
+        self.soon()
+        self._house.inbox.alarms.put(signal.SIGTERM)
+
+    def brace(self, late: float = 0.0) -> None:
+        """A stop came *late* seconds ago: the deadline stands before anything is logged, for the log may be full."""
         vitals = self._vitals
         if self._options.escalate or (vitals.shutdown is None and vitals.phase is not Phase.LAME_DUCK):
-            deadline = min(Deadline.after(self._options.limits.stop), self._vitals.deadline)
+            deadline = min(Deadline.after(self._options.limits.stop - late), vitals.deadline)
             self._house.watchdog.arm(deadline, 0)
 
     def exit_at_once(self, cause: str) -> None:

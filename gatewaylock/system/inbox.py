@@ -74,6 +74,10 @@ class Inbox:
     def __init__(self, host: Host, inherited: tuple[int, int] | None = None) -> None:
         self._host = host
         self._messages: queue.SimpleQueue[object] = queue.SimpleQueue()
+        #: the signals once more, and the stops of others: for whoever listens in the place of a stuck loop
+        self.alarms: queue.SimpleQueue[int] = queue.SimpleQueue()
+        #: how often the loop came for a message
+        self.turns = 0
         self._read, self._write = inherited or os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._open = True
         self._borrowed: dict[int, Any] = {}  # number -> the handler to give back
@@ -95,6 +99,7 @@ class Inbox:
     def on_signal(self, number: int, frame: FrameType | None = None) -> None:
         """The handler.  No logging, no locks, no decisions here."""
         self._messages.put(number)
+        self.alarms.put(number)
 
     def post(self, message: object) -> None:
         """Leave *message* for the loop, from any thread.  Never blocks."""
@@ -111,6 +116,7 @@ class Inbox:
 
     def wait(self, deadline: Deadline = NEVER) -> object | None:
         """The next message; None when *deadline* passes first.  For one thread only."""
+        self.turns += 1
         while True:
             try:
                 return self._messages.get_nowait()
@@ -118,6 +124,10 @@ class Inbox:
                 if not self.readable(deadline):
                     return None
                 self._bytes()
+
+    def is_stuck(self, turns: int) -> bool:
+        """Whether messages wait, and the loop has not come for one since there were *turns*."""
+        return self.turns == turns and not self._messages.empty()
 
     def readable(self, deadline: Deadline) -> bool:
         """Wait until something was posted or signalled; whether it was before *deadline*."""
