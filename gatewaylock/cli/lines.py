@@ -27,9 +27,16 @@ class Lines(logging.Handler):
 
     def __init__(self, fd: int) -> None:
         super().__init__()
-        self._fd = _unshared(fd)
+        self._shared, self._fd = fd, _unshared(fd)
         self._lost = 0
         self._torn = False  # the last line has no end
+
+    def close(self) -> None:
+        """Give back the descriptor, where it is one of our own."""
+        if self._fd != self._shared:
+            os.close(self._fd)
+            self._fd = self._shared
+        super().close()
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line, and before it the number of those that are missing."""
