@@ -36,7 +36,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .host import Host, close_after_fork
-from .process import start_time
+from .process import children, start_time
 
 log = logging.getLogger("gatewaylock.reaper")
 
@@ -56,7 +56,6 @@ class Reaper:
 
     def __init__(self, host: Host, grace: float = GRACE) -> None:
         self._host, self._grace = host, grace
-        self._main = f"/proc/self/task/{host.pid()}/children"
         self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()  # see inbox.py
         self._seen: dict[Child, float] = {}  # since when each zombie has been one; inf: it is somebody's
         self._forked: set[Child] = set()
@@ -95,7 +94,7 @@ class Reaper:
         """A program with a handler of its own, or that ignores SIGCHLD, has thought of it."""
         if self._host.pid() != 1 or signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL:
             return False
-        return os.path.exists(self._main)  # not where the kernel does not tell
+        return os.path.exists("/proc/1/task/1/children")  # not where the kernel does not tell
 
     def _on_child(self, number: int, frame: object) -> None:
         self._signals.put(True)
@@ -142,7 +141,7 @@ class Reaper:
 
     def _zombies(self) -> set[Child]:
         """The main thread's, but for those that were forked."""
-        found = {Child(pid, start_time(pid)) for pid in _children(self._main) if _is_zombie(pid)}
+        found = {Child(pid, start_time(pid)) for pid in children(1) if _is_zombie(pid)}
         self._forked |= {Child(pid, start_time(pid)) for pid in self._born()}
         self._forked = {child for child in self._forked if start_time(child.pid) == child.started}
         return found - self._forked
@@ -186,14 +185,6 @@ class Reaper:
             births, self._births = self._births, None
             for fd in births:
                 os.close(fd)
-
-
-def _children(path: str) -> set[int]:
-    try:
-        with open(path, "rb") as file:
-            return {int(pid) for pid in file.read().split()}
-    except FileNotFoundError:
-        return set()
 
 
 def _is_zombie(pid: int) -> bool:
