@@ -1,4 +1,4 @@
-"""A box: a real systemd as pid 1 of namespaces of its own, up in about a third of a second.
+"""A box: a real systemd as pid 1 of namespaces of its own, up in a fifth of a second.
 
     with boxed(work) as box:                    # work: a directory that both sides see under the same path
         box.unit("bot.service", text)           # writes the unit and reloads; StandardOutput=append:WORK/log
