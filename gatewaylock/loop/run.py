@@ -9,6 +9,8 @@ from ..core.deadline import Deadline
 from ..core.plan import Action, Phase
 from ..system import image
 from ..system.image import Handoff
+from ..system.leftover import wait_for_left_over
+from ..system.reaper import Reaper
 from ..system.successor import Channel
 from .birth import Birth
 from .house import House
@@ -37,6 +39,7 @@ class Run:
             self._take_lock(inherited)
             self._house.open_diary(self._vitals)
             if signals:
+                leave.enter_context(Reaper(self._house.around.host).at_work())
                 leave.enter_context(self._house.inbox.borrowed())
                 leave.callback(self._hush, exits)
             if inherited:
@@ -69,6 +72,8 @@ class Run:
         self._house.watchdog.arm(Deadline(handoff.deadline), 1)
         self._house.around.host.alarm(signal.ITIMER_REAL, 0)
         image.unblock_signals(self._house.around.host, handoff.unblock)
+        if handoff.channel < 0:
+            wait_for_left_over(self._house.around.host, handoff.accepted)
 
     def _hush(self, exits: bool) -> None:
         """A late signal must not turn a finished run into a death."""

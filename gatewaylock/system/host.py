@@ -21,6 +21,10 @@ def _popen(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(*args, **kwargs)
 
 
+def _waitid(kind: int, who: int, options: int) -> Any:
+    return os.waitid(kind, who, options)  # looked up when it is needed: not every system has it
+
+
 @dataclass(frozen=True)
 class Host:
     """The process we live in.  The roof hands each room this, and nothing else reaches out."""
@@ -38,6 +42,9 @@ class Host:
     exit_now: Callable[[int], Any] = os._exit
     handle: Callable[..., Any] = signal.signal
     mask: Callable[..., Any] = signal.pthread_sigmask
+    siginterrupt: Callable[[int, bool], None] = signal.siginterrupt
+    #: Waits for a child; one that is the application's must not be taken from it.
+    waitid: Callable[[int, int, int], Any] = _waitid
     wakeup_fd: Callable[..., int] = signal.set_wakeup_fd
     #: The alarm that survives an exec; SIGALRM with its default action ends the process.
     alarm: Callable[..., Any] = signal.setitimer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from ..core.deadline import Deadline
 from .host import Host
 from .inbox import signal_numbers
+from .watchdog import never_blocking_stderr
 
 HANDOFF = "GATEWAYLOCK_HANDOFF"
 PREFLIGHT = "GATEWAYLOCK_PREFLIGHT"
@@ -146,12 +149,15 @@ def _discard(fields: Mapping[str, Any], why: Exception) -> None:
     for fd in _numbers(fields):
         _quietly(os.close, fd)
     signal.setitimer(signal.ITIMER_REAL, 0)
+    if os.getpid() == 1:
+        faulthandler.cancel_dump_traceback_later()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signal_numbers())
 
 
 def secure() -> None:
     """Right after an exec, before the program has made its Gateway: no child of it gets what is ours."""
-    kept = _numbers(_left_to_us(os.getpid()))
+    fields = _left_to_us(os.getpid())
+    kept = _numbers(fields)
 
     def in_child() -> None:
         if HANDOFF in os.environ:  # not taken yet: nobody else closes them
@@ -161,6 +167,16 @@ def secure() -> None:
     for fd in kept:
         _quietly(os.set_inheritable, fd, False)
     os.register_at_fork(after_in_child=in_child)
+    if fields and os.getpid() == 1:
+        _watch_start(fields.get("deadline"))
+
+
+def _watch_start(deadline: object) -> None:
+    """In the place of the alarm, which pid 1 does not obey: the kernel spares it whatever has no handler."""
+    left = deadline - time.monotonic() if isinstance(deadline, float) else 0.0
+    file = never_blocking_stderr()
+    if file is not None:
+        faulthandler.dump_traceback_later(max(0.001, left), exit=True, file=file)
 
 
 def execute(host: Host, line: CommandLine, handoff: Handoff) -> OSError:

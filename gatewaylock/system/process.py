@@ -53,6 +53,15 @@ def is_alive(pid: int, started: int | None) -> bool:
     return True
 
 
+def children(pid: int) -> list[int]:
+    """The children of the main thread of *pid*; none where the kernel does not tell."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(child) for child in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
 def command(pid: int) -> str:
     """The command line of *pid*, escaped and cut at 200 characters; empty where unknown."""
     text = " ".join(words(pid))

@@ -54,7 +54,7 @@ class Watchdog:
             self._timer = threading.Timer(deadline.left(), self._fire, (code, says))
             self._timer.name = "gatewaylock-watchdog"
             self._timer.daemon = True  # it must not keep alive a process that has ended in time
-            self._stderr = _never_blocking_stderr()
+            self._stderr = never_blocking_stderr()
             self._deadline = deadline
             faults = [self._arm_second(), self._arm_first()]
             if old_timer is not None:
@@ -150,7 +150,7 @@ class Watchdog:
             step(False)
 
 
-def _never_blocking_stderr() -> int | None:
+def never_blocking_stderr() -> int | None:
     """A descriptor for stacks that nobody's full pipe can hold: stderr opened anew, non-blocking.
 
     A new open file description, because O_NONBLOCK on stderr itself would change it for every

@@ -1,0 +1,68 @@
+"""Children that the last image left to us: an exec keeps them, and loses everything that was known of them.
+
+Nobody else will ever wait for them, so each would be a zombie for as long as we run: a helper that
+``close()`` has told to end, and not waited for, is one more with every restart.
+
+Which are they?  Those of the main thread that began before the restart was accepted: whatever this image
+has started itself is younger.  What was refused: the reaper of pid 1 (reaper.py), which has to guess
+whose a child is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import sys
+import threading
+import time
+
+from .host import Host
+from .process import children, start_time
+
+log = logging.getLogger("gatewaylock.reaper")
+
+
+def wait_for_left_over(host: Host, accepted: float) -> None:
+    """Wait, on a thread, for what the image before us has started; *accepted*: the monotonic instant of its restart."""
+    if not sys.platform.startswith("linux"):
+        return
+    pidfds = [pidfd for pid in _older(host.pid(), accepted) if (pidfd := _open(pid)) >= 0]
+    if not pidfds:
+        return
+    try:
+        threading.Thread(target=_wait, args=(host, pidfds), name="gatewaylock-left", daemon=True).start()
+    except RuntimeError as error:
+        log.warning("what the last image has started will stay as zombies: %s", error)
+        for pidfd in pidfds:
+            os.close(pidfd)
+
+
+def _older(pid: int, accepted: float) -> list[int]:
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.monotonic() - accepted)
+    # A start is told in whole ticks of 10 ms, rounded down.  No interpreter is that quick: ours are younger.
+    ticks = since_boot * os.sysconf("SC_CLK_TCK")
+    return [child for child in children(pid) if (start_time(child) or ticks) < ticks]
+
+
+def _open(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return -1  # gone already, or no descriptor left: then it stays a zombie
+
+
+def _wait(host: Host, pidfds: list[int]) -> None:
+    poller = select.poll()
+    for pidfd in pidfds:
+        poller.register(pidfd, select.POLLIN)
+    left = len(pidfds)
+    while left:
+        for pidfd, _ in poller.poll():
+            try:
+                host.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:
+                pass  # the program has, after all
+            poller.unregister(pidfd)
+            os.close(pidfd)
+            left -= 1
