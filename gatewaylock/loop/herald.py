@@ -150,7 +150,7 @@ class Herald(Watcher):
 
     def _end_reload(self) -> None:
         """Parked; or a restart that was refused or taken back, so that the life before it still serves."""
-        refused = self._vitals.phase is Phase.SERVING and not self._vitals.busy
+        refused = self._vitals.up and not self._vitals.busy
         over = self._vitals.phase is Phase.PARKED or (refused and self._vitals.accepted is None)
         if over and self._said != "READY":
             self._ready()
@@ -166,7 +166,7 @@ class Herald(Watcher):
     def _alone(self) -> None:
         """The process before us is gone: what we would have said meanwhile."""
         self._store.keep(self._house.listeners, ())
-        if self._vitals.phase is Phase.SERVING:
+        if self._vitals.up:
             self._ready()
         elif self._said == "STOPPING":
             self._said = ""

@@ -57,6 +57,8 @@ class Tidings:
                 return "starting"
             case Phase.SERVING:
                 return self._serving()
+            case Phase.QUIET:
+                return f"life {vitals.life} is quiet: it takes no new work for a while"
             case Phase.LAME_DUCK:
                 return f"life {vitals.life} takes new work for a last while: stopping soon"
             case Phase.DRAINING | Phase.CLOSING:
