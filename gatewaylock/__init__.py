@@ -14,8 +14,8 @@ Where things are.  A folder is a floor; a room imports only from its own floor a
     cli, serve      the doors: the command, and WSGI applications in threads
     gateway         the public object
     loop/           one life after another: the floor that knows both wings
-    system/         what the OS does:  host  rundir  flock  lock  guard  inbox  listeners  image  watchdog
-                    supervisor/  ground
+    system/         what the OS does:  host  rundir  flock  lock  guard  inbox  binding  listeners  image  watchdog
+                    supervisor/  ground  notify  passed
     work/           what threads do:  lanes  runs  permit  drain
     control/        the local socket: one small protocol, and who may speak it
     core/           what we talk about:  errors  deadline  limits  plan

@@ -28,7 +28,6 @@ from .loop.watched import Watched
 from .server import Server
 from .system.hangup import meaning_of_hangup
 from .system.host import Host
-from .system.image import Handoff
 from .system.proof import Proof, in_preflight
 from .system.rundir import RunDir, check_name
 from .work.lanes import Lanes
@@ -75,8 +74,8 @@ class Gateway:
         host: Host = Host(),
     ) -> None:
         self._proves = in_preflight()
-        self._inherited = Handoff.take(check_name(name), host.pid())
-        self._around = Surroundings(host)
+        self._around = Surroundings.here(check_name(name), host)
+        self._inherited = self._around.inherited
         mode, why = mode_of(restart_mode, os.environ)
         self._options = Options(
             name=name,
@@ -90,7 +89,7 @@ class Gateway:
             preflight=preflight,
             probation=checked_probation(probation),
             hangup=meaning_of_hangup(os.environ, self._inherited is not None and self._inherited.terminal),
-            watched=Watched(host, limits, os.environ, supervisor_timeout),
+            watched=Watched(host, limits, self._around.line.environ, supervisor_timeout),
         )
         self._work = Work.make(threads, self._emit, allow_sigusr1)
         self._vitals = Vitals(self._inherited, host.pid())
@@ -191,7 +190,8 @@ class Gateway:
     def listen(self, host: str, port: int) -> socket.socket:
         """A socket listening on *host*:*port*, the same one in each life.  Do not close it.
 
-        To be called in ``start()``.  AddressTakenError, ConfigError.
+        To be called in ``start()``.  ``fd:NAME`` as *host*: the one that systemd's socket unit passed under
+        that name.  AddressTakenError, ConfigError.
         """
         return self._running().listeners.tcp(host, port)
 

@@ -91,7 +91,7 @@ def run_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> 
     parsing.whom(parser, environ)
     parser.add_argument(
         "--bind", action="append", type=_bind_argument, metavar="HOST:PORT",
-        help=f"listen there, or on unix:PATH; repeatable ({BIND}; GATEWAY_BIND)",
+        help=f"listen there, on unix:PATH, or on systemd's socket fd:NAME; repeatable ({BIND}; GATEWAY_BIND)",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=16, metavar="N", help="answer N requests at once (16)")
     parser.add_argument(
@@ -142,7 +142,9 @@ def _check(verbs: Any) -> None:
 
 
 def _bind(text: str) -> tuple[str, int]:
-    """("unix:PATH", -1) or (host, port).  ConfigError."""
+    """("unix:PATH", -1), ("fd:NAME", 0) or (host, port).  ConfigError."""
+    if text.startswith("fd:") and len(text) > len("fd:"):
+        return text, 0
     if text.startswith("unix:") and len(text) > len("unix:"):
         return text, -1
     host, colon, port = text.rpartition(":")
@@ -150,7 +152,7 @@ def _bind(text: str) -> tuple[str, int]:
         host = host[1:-1]
     if not (colon and host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigError(
-            f"bind address {text!r}: HOST:PORT, [HOST]:PORT or unix:PATH is needed, ports up to 65535"
+            f"bind address {text!r}: HOST:PORT, [HOST]:PORT, unix:PATH or fd:NAME is needed, ports up to 65535"
         )
     return host, int(port)
 

@@ -15,6 +15,7 @@ KINDS = {
     "failed": "text: start() raised",
     "outcome": "text, done, account: how what was asked for has ended; done is None where nothing was done;"
     " account is core/facts.py's Account of it, or None",
+    "alone": "of a successor: the process before this one is gone, the gateway is this one's alone",
     "end": "code, text, left: the process ends; left names the work that was not done",
 }
 

@@ -16,6 +16,12 @@ diary      what is written into the history
 report     what status tells
 accounts   who asked, what it waited for, how it ended
 scribe     a log that nobody reads holds nobody
+watcher    whoever has to be told how it is: nobody, or
+herald     systemd, where it listens
+tidings    what it is doing, in one line
+store      our sockets in systemd's store
+patience   how long systemd waits, and when to ask for more
+pulse      signs of life
 news       who wants to know what happens
 proving    the next version is tried in a child
 shutdown   a life ends: drain, close, on a thread of its own

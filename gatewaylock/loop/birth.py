@@ -80,11 +80,11 @@ class Birth:
             vitals.server = server
             self._requests.hear_stop_of_start()
             return
+        house.settle()
         vitals.step("ready")
         vitals.serve(server)
         vitals.reason = ""
         house.watchdog.disarm()
-        house.settle()
         house.work.restarts.settled()
         pid, where = house.pid, " ".join(house.listeners.addresses()) or "no socket"
         about = vitals.about("serving")

@@ -24,6 +24,7 @@ from .diary import Diary
 from .messages import Ask, Cancelled
 from .parts import Options, Surroundings, Work
 from .vitals import Vitals
+from .watcher import Watcher
 
 log = logging.getLogger("gatewaylock.gateway")
 
@@ -39,7 +40,14 @@ class House:
         self.inbox = Inbox(around.host, wake)
         self.diary: Diary | None = None
         self.watchdog = Watchdog(around.host, self._unfinished, self._last_words)
-        self.listeners = Listeners(around.host, inherited.listeners if inherited else None)
+        self.listeners = Listeners(
+            around.host,
+            inherited.listeners if inherited else None,
+            passed=around.sockets,
+            foreign=inherited.foreign if inherited else (),
+        )
+        #: whoever wants to be told by us how we are
+        self.watcher = Watcher()
         self._lock: GatewayLock | None = None
         self._desk = desk
         self._door = Listeners(around.host, inherited.door if inherited else None)
@@ -131,8 +139,8 @@ class House:
             self._control.announce(outcome)
 
     def settle(self) -> None:
-        """The life serves: what it no longer listens on is closed."""
-        self.listeners.settle()
+        """The life is about to serve: what it no longer listens on is closed."""
+        self.watcher.keep(self.listeners, self.listeners.settle())
 
     def describe(self) -> None:
         """The lock file tells our pid from now on."""
@@ -175,6 +183,7 @@ class House:
             channel=channel,
             account=vitals.accounts.left_to_next(),
             terminal=self.options.hangup is Meaning.STOP and not fresh,
+            foreign=self.listeners.foreign(),
         )
 
     def leave(self, outcome: Outcome, *, handed_over: bool = False) -> None:

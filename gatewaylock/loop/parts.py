@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError
 from ..core.limits import Limits
 from ..core.plan import Mode, Request
 from ..system.host import Host
-from ..system.image import CommandLine
+from ..system.image import CommandLine, Handoff
 from ..system.inbox import Meaning
 from ..work.drain import Drain
 from ..work.inventory import Inventory
@@ -18,6 +20,9 @@ from ..work.lanes import Lanes
 from ..work.permit import Restarts
 from ..work.runs import Runs
 from .watched import Watched
+
+if TYPE_CHECKING:
+    from ..system.passed import Passed
 
 FRESH = (Mode.SPAWN, Mode.OVERLAP)
 
@@ -85,6 +90,36 @@ class Surroundings:
 
     host: Host = field(default_factory=Host)
     line: CommandLine = field(default_factory=CommandLine.here)
+    #: from the image or the process before this one
+    inherited: Handoff | None = None
+    #: listening sockets that others opened for us
+    sockets: tuple[Passed, ...] = ()
+    #: where systemd is told how we are; empty where it is not
+    manager: str = ""
+
+    @classmethod
+    def here(cls, name: str, host: Host) -> Surroundings:
+        """Ours, for the gateway *name*.  What was meant for this process alone is out of its environment then."""
+        orphans: dict[str, int] = {}
+        inherited, pid = Handoff.take(name, host.pid(), orphans), host.pid()
+        line = CommandLine.here()  # an exec, which keeps the pid, has it all again
+        return cls(host, line, inherited, _sockets(orphans, pid), _manager(pid))
+
+
+def _sockets(orphans: Mapping[str, int], pid: int) -> tuple[Passed, ...]:
+    if not orphans and "LISTEN_FDS" not in os.environ:
+        return ()
+    from ..system import passed
+
+    return (*passed.take(os.environ, pid), *passed.orphans(orphans.items()))
+
+
+def _manager(pid: int) -> str:
+    if "NOTIFY_SOCKET" not in os.environ:
+        return ""
+    from ..system import notify
+
+    return notify.take(os.environ, pid)
 
 
 def checked_probation(seconds: float) -> float:

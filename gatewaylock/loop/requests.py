@@ -15,7 +15,19 @@ from .cancelling import Cancelling
 from .descent import Descent
 from .handing import Handing
 from .house import House
-from .messages import Ask, Cancelled, Closed, Drained, Heard, LameDuckOver, OnTrial, Proved, Told
+from .messages import (
+    Ask,
+    Beat,
+    Cancelled,
+    Closed,
+    Drained,
+    Heard,
+    Impatient,
+    LameDuckOver,
+    OnTrial,
+    Proved,
+    Told,
+)
 from .quieting import Quieting
 from .restarting import Restarting
 from .stopping import Stopping
@@ -63,6 +75,10 @@ class Requests:
                 self._vitals.step("drained")
             case Closed(clean):
                 self._descent.closed(clean)
+            case Beat(seen):
+                seen()
+            case Impatient(deadline):
+                self.stopping.hasten(deadline)
 
     def hear_stops(self) -> None:
         """The last look before a step that cannot be taken back: a stop that is here wins."""
@@ -144,6 +160,5 @@ class Requests:
         elif word.say == "again":
             self._vitals.again.append(Request(Action.RESTART, "late restart request", word.error))
         elif self._vitals.channel:
-            self._vitals.channel.close()
-            self._vitals.channel = None
+            self._vitals.alone()
             self.restarting.again()

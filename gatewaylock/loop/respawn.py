@@ -17,6 +17,8 @@ from .vitals import Vitals
 
 log = logging.getLogger("gatewaylock.gateway")
 
+#: seconds that whoever watches us gets to take note of a fresh pid
+INTRODUCED = 5.0
 UNCLEAN = "the server did not close cleanly: only a fresh process image may follow"
 
 
@@ -87,7 +89,14 @@ class Respawn:
         """It serves.  A stop that came for us until now is for both of us, one that comes later for it."""
         host = self._house.around.host
         blocked = image.block_signals(host)
+        # Before the last look: a stop may come while we wait for the answer.
+        self._house.watchdog.arm(Deadline.after(2 * INTRODUCED), 1)
+        handing.fault = self._house.watcher.introduce(handing.successor.pid, Deadline.after(INTRODUCED))
         self._requests.hear_stops()
+        if handing.fault and self._vitals.phase is Phase.RESPAWNING:
+            image.unblock_signals(host, blocked)
+            self._take_back(handing)
+            return
         if self._vitals.phase is Phase.RESPAWNING:
             for number in signal.sigpending() & set(self._house.stops()):
                 handing.forward(number)
@@ -106,6 +115,7 @@ class Respawn:
             return
         log.info("restart mode: full process restart (exec, pid %d stays)", self._house.pid)
         deadline = Deadline.after(self._house.options.limits.start)
+        self._house.watcher.before_exec(deadline)
         handoff = self._house.handoff(self._vitals, blocked, deadline)
         failure = image.execute(host, self._house.around.line, handoff)
         image.unblock_signals(host, blocked)

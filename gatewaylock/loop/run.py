@@ -31,11 +31,12 @@ class Run:
     def run(self, *, signals: bool, exits: bool) -> int:
         """The exit code; raises what kept the first life from beginning."""
         inherited = self._vitals.inherited
+        if inherited and inherited.channel >= 0:
+            self._vitals.channel = Channel.inherited(inherited.channel)
         with ExitStack() as leave:
             leave.enter_context(Scribe().speaks())
+            self._have_herald(leave, exits)
             leave.callback(self._leave, exits)
-            if inherited and inherited.channel >= 0:
-                self._vitals.channel = Channel.inherited(inherited.channel)
             self._take_lock(inherited)
             self._house.open_diary(self._vitals)
             if signals:
@@ -50,6 +51,12 @@ class Run:
                 self._turn()
                 self._house.watchdog.renew()
         return self._vitals.code
+
+    def _have_herald(self, leave: ExitStack, exits: bool) -> None:
+        if self._house.around.manager:
+            from .herald import Herald  # only where somebody listens
+
+            leave.enter_context(Herald(self._house, self._vitals, self._requests.stopping, exits=exits))
 
     def _take_lock(self, inherited: Handoff | None) -> None:
         try:

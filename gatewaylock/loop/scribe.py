@@ -24,6 +24,8 @@ SUBSYSTEMS = (
     "lanes",
     "listeners",
     "lock",
+    "notify",
+    "reaper",
     "restarts",
     "runs",
     "serve",

@@ -14,6 +14,7 @@ from ..core.plan import Action, Phase, Request, Verdict
 from .descent import Descent
 from .house import House
 from .lameduck import LameDuck
+from .messages import Impatient
 from .shutdown import Shutdown
 from .vitals import Vitals
 
@@ -36,13 +37,29 @@ class Stopping:
             vitals.deadline = Deadline.after(self._options.limits.stop)
             self._house.watchdog.arm(vitals.deadline, 0)
         vitals.stop_requested.set()
+        self._house.watcher.stop_is_asked()
 
     def brace(self) -> None:
         """A stop signal has come: the deadline stands before anything is logged, for the log may be a full pipe."""
         vitals = self._vitals
+        self._house.watcher.stop_is_asked()
         if self._options.escalate or (vitals.shutdown is None and vitals.phase is not Phase.LAME_DUCK):
             self._due = min(Deadline.after(self._options.limits.stop), vitals.deadline)
             self._house.watchdog.arm(self._due, 0)
+
+    def at_the_latest(self, deadline: Deadline) -> None:
+        """From any thread: our supervisor kills what is left shortly after *deadline*."""
+        self._vitals.deadline = min(self._vitals.deadline, deadline)
+        self._house.watchdog.arm(self._vitals.deadline, 0)
+        self._house.inbox.post(Impatient(deadline))
+
+    def hasten(self, deadline: Deadline) -> None:
+        """The other half, on the loop's thread: no more drain, close in what is left."""
+        self.lame_duck.end()
+        under_way = self._vitals.shutdown
+        if under_way and under_way.stops:
+            log.warning("no work ends any more, and our supervisor waits no longer: ending now")
+            under_way.become_stop(under_way.request, deadline)
 
     def exit_at_once(self, cause: str) -> None:
         """The third stop."""

@@ -57,8 +57,7 @@ class Succeeding:
         """``go``, or the end of the other side."""
         if word.say != "go":
             log.warning("the process before us is gone: the gateway is ours")
-            self._channel.close()
-            self._vitals.channel = None
+            self._vitals.alone()
 
     def _listen(self) -> None:
         word = Word("")

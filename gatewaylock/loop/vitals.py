@@ -108,6 +108,13 @@ class Vitals:
         """An event, to all who listen."""
         self.news.tell(Event(kind, self.phase.value, self.life, self._pid, facts))
 
+    def alone(self) -> None:
+        """The process that we were to succeed is gone."""
+        if self.channel:
+            self.channel.close()
+            self.channel = None
+            self.tell("alone")
+
     @property
     def leaving(self) -> bool:
         """Whether a stop or restart is under way (in STARTING only a stop is served)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ..core.limits import Limits
 from ..core.plan import Mode
@@ -31,8 +32,15 @@ class Watched:
         row = self.found.supervisor
         self._told = told_by_operator(environ, told)
         self._patience = self._told or row.patience
+        #: more time can be asked for, while work ends (see patience.py)
+        self._extends = row.name == "systemd" and _listens(environ, host.pid())
         #: the budgets, as they are in force; read it anew each time
-        self.limits = wanted.capped(self._patience.seconds)
+        self.limits = self._fit()
+
+    @property
+    def kill_after(self) -> float:
+        """Seconds from a stop to a kill, as far as is known; ``math.inf``: never."""
+        return self._patience.seconds
 
     def begin(self, mode: Mode) -> None:
         """Say what does not fit, before the first life begins or, where somebody has to be asked, soon after."""
@@ -57,12 +65,24 @@ class Watched:
         assert row.ask is not None
         try:
             self._patience = row.ask(self.found.seen, self._host)
-            self.limits = self._wanted.capped(self._patience.seconds)
+            self.limits = self._fit()
         except Exception as error:  # whatever it is, the default stands
             text = "%s does not tell how long a stop may take (%s): %g s are assumed, --supervisor-timeout says better"
             log.warning(text, row.name, error, self._patience.seconds)
         self._say()
 
+    def _fit(self) -> Limits:
+        cut = self._wanted.capped(self._patience.seconds)
+        return replace(cut, stop=self._wanted.stop) if self._extends else cut
+
     def _say(self) -> None:
+        if self._extends and self._wanted.stop == self._wanted.whole_stop:
+            return  # all of it is work, and counts
         if text := too_long(self._wanted, self._patience):
             log.warning("%s", text)
+
+
+def _listens(environ: Mapping[str, str], pid: int) -> bool:
+    from ..system import notify  # only under systemd
+
+    return bool(notify.address(environ, pid))

@@ -89,6 +89,10 @@ class WSGIServer:
         """How many of them have a request that is not answered yet."""
         return sum(channel.busy() for channel in self._poller.channels())
 
+    def crowd(self) -> int:
+        """Changes whenever a request that had to wait is begun; 0 while none waits for a thread."""
+        return self._workers.crowd()
+
     def pause(self) -> None:
         """Accept nothing more; what is connected is served, and asked to leave with its next answer."""
         self._poller.pause(True)

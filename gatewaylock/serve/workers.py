@@ -24,6 +24,7 @@ class Workers:
         self._waiting: deque[HTTPChannel] = deque()
         self._idle: list[_Desk] = []
         self._closing = False
+        self._taken = 0
         self._threads = [
             threading.Thread(target=self._work, name=f"gateway-http-{number}", daemon=True)
             for number in range(1, count + 1)
@@ -38,6 +39,10 @@ class Workers:
                 self._idle.pop().put(task)
             else:
                 self._waiting.append(task)
+
+    def crowd(self) -> int:
+        """How many waiting tasks have been taken so far, plus one; 0 when none waits."""
+        return self._taken + 1 if self._waiting else 0
 
     def close(self, until: Deadline) -> list[str]:
         """Let every thread end after what waits; the names of those that had not by *until*."""
@@ -63,6 +68,7 @@ class Workers:
     def _next(self, desk: _Desk) -> HTTPChannel | None:
         with self._lock:
             if self._waiting:
+                self._taken += 1
                 return self._waiting.popleft()
             if self._closing:
                 return None

@@ -22,6 +22,8 @@ from .watchdog import never_blocking_stderr
 
 HANDOFF = "GATEWAYLOCK_HANDOFF"
 PREFLIGHT = "GATEWAYLOCK_PREFLIGHT"
+#: what counts the descriptors that systemd passed to this image; the next one has them by hand-over
+PASSED = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 #: how the pid of a successor, which it does not have yet when this is written, stands in the hand-over
 PID_TO_COME = "pid-to-come"
 FLUSH = 0.2  # seconds
@@ -44,7 +46,7 @@ class CommandLine:
             cwd = os.getcwd()
         except OSError:
             cwd = ""  # deleted; the next image starts there as well, it is what we have
-        environ = {k: v for k, v in os.environ.items() if k not in (HANDOFF, PREFLIGHT)}
+        environ = {k: v for k, v in os.environ.items() if k not in (HANDOFF, PREFLIGHT, *PASSED)}
         # sys.executable, not orig_argv[0]: that may be relative to PATH.  Never resolved: a virtual
         # environment is known by its own path, and a symlink may lead to a newer release by now.
         return cls((sys.executable, *_absolute_script(sys.orig_argv, len(sys.argv), cwd)[1:]), cwd, environ)
@@ -82,6 +84,7 @@ class Handoff:
     channel: int = -1  #: to the process that leaves; -1 over an exec, where that is this one
     terminal: bool = False  #: it had one; it may have closed meanwhile
     account: dict[str, Any] | None = None  #: of the restart: who, why, what it waited for
+    foreign: tuple[str, ...] = ()  #: those among the listeners that a socket unit had passed
 
     def descriptors(self) -> tuple[int, ...]:
         """All that must stay open over the exec."""
@@ -101,11 +104,13 @@ class Handoff:
         return json.dumps(fields)
 
     @classmethod
-    def take(cls, name: str, pid: int) -> Handoff | None:
+    def take(cls, name: str, pid: int, orphans: dict[str, int] | None = None) -> Handoff | None:
         """The hand-over meant for gateway *name* in process *pid*, removed from the environment at once.
 
         None when there is none, or when it is not for us: inherited through a child of a child, made
         by another version, or mangled.  What it claims is still to be proved, descriptor by descriptor.
+        The listeners of one that is no use are put into *orphans* (address -> descriptor): closed, they
+        could not be bound again where systemd holds them as well.
         """
         fields = _left_to_us(pid)
         if not fields:
@@ -116,10 +121,11 @@ class Handoff:
                 raise ValueError(f"it is for gateway {fields['name']!r}, and this is {name!r}")
             for pair in ("lock", "wake", "waiting", "unblock"):
                 fields[pair] = tuple(int(number) for number in fields[pair])
+            fields["foreign"] = tuple(str(key) for key in fields.get("foreign", ()))
             handoff = cls(**{**fields, "pid": pid})
             os.fstat(handoff.channel if handoff.channel >= 0 else handoff.wake[0])
         except (KeyError, ValueError, TypeError, OSError) as error:
-            _discard(fields, error)
+            _discard(fields, error, {} if orphans is None else orphans)
             return None
         return handoff
 
@@ -143,11 +149,15 @@ def _numbers(fields: Mapping[str, Any]) -> list[int]:
     return [number for number in found if isinstance(number, int) and number >= 0]
 
 
-def _discard(fields: Mapping[str, Any], why: Exception) -> None:
-    """We cannot be what the last image made us for: give up its name and its sockets, and be a fresh start."""
+def _discard(fields: Mapping[str, Any], why: Exception, orphans: dict[str, int]) -> None:
+    """We cannot be what the last image made us for: give up its name, and be a fresh start."""
     log.warning("what the last image left is given up: %s", why)
+    for key, number in (fields.get("listeners") or {}).items():
+        if isinstance(number, int) and number >= 0:
+            orphans[key] = number
     for fd in _numbers(fields):
-        _quietly(os.close, fd)
+        if fd not in orphans.values():
+            _quietly(os.close, fd)
     signal.setitimer(signal.ITIMER_REAL, 0)
     if os.getpid() == 1:
         faulthandler.cancel_dump_traceback_later()

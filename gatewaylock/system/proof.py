@@ -66,12 +66,14 @@ class Proof:
     def _start(self, write: int, deadline: Deadline) -> subprocess.Popen[bytes]:
         from subprocess import DEVNULL, PIPE
 
+        from .notify import for_child
+
         seconds = math.ceil(deadline.left()) + 1
 
         self._child = self._host.popen(
             [self._line.argv[0], "-I", "-S", "-c", LIMITED, str(seconds), *self._line.argv],
             cwd=self._line.cwd if os.path.isdir(self._line.cwd) else None,
-            env={**self._line.environ, PREFLIGHT: str(write)},
+            env={**for_child(self._line.environ), PREFLIGHT: str(write)},
             stdin=DEVNULL,
             stdout=DEVNULL,
             stderr=PIPE,

@@ -42,7 +42,9 @@ child = os.fork()
 if not child:
     try:
         os.setsid()
-        os.environ[{HANDOFF!r}] = os.environ[{HANDOFF!r}].replace({PID_TO_COME!r}, str(os.getpid()))
+        for name, value in list(os.environ.items()):
+            if {PID_TO_COME!r} in value:
+                os.environ[name] = value.replace({PID_TO_COME!r}, str(os.getpid()))
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(int(sys.argv[1]), 1)
@@ -165,11 +167,14 @@ class Successor:
     def _helper(self, left: Handoff, log_to: int) -> subprocess.Popen[bytes]:
         from subprocess import PIPE
 
+        from .notify import for_successor
+
         words = [self._line.argv[0], "-I", "-S", "-c", HELPER, str(log_to), *self._line.argv]
+        environ = for_successor(self._line.environ, self._host.pid(), PID_TO_COME)
         return self._host.popen(
             words,
             cwd=self._line.cwd if os.path.isdir(self._line.cwd) else None,
-            env={**self._line.environ, HANDOFF: left.encode()},
+            env={**environ, HANDOFF: left.encode()},
             stdin=PIPE,
             stdout=PIPE,
             pass_fds=(*left.descriptors(), log_to),

@@ -130,6 +130,12 @@ class Lanes:
             running = heapq.nsmallest(most, self._queues.running, key=lambda task: task.began)
             return [*running, *islice(self._queues.waiting(), most - len(running))]
 
+    def crowd(self) -> frozenset[Task]:
+        """What runs while something else that may begin waits for a thread; nothing where none waits."""
+        with self._changed:
+            waits = bool(self._queues.ready) and not self._queues.held
+            return frozenset(self._queues.running) if waits else frozenset()
+
     def wait_for_active(self, timeout: float | None = None) -> bool:
         """Wait up to *timeout* seconds (None: for ever) until what runs now has ended; whether it has."""
         limit = None if timeout is None or math.isinf(timeout) else min(timeout, threading.TIMEOUT_MAX)

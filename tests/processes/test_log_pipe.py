@@ -105,17 +105,6 @@ def test_the_command_restarts_and_stops_whatever_becomes_of_its_log(
         assert said.ends(10) == 0
 
 
-def test_lines_that_were_lost_are_counted_once_there_is_room(run_dir: Path) -> None:
-    with command(run_dir, free_port()) as said:
-        said.fill()
-        assert gateway("restart", "--run-dir", run_dir, "--mode", "in-process", limit=20).returncode == 0
-        os.read(said.read, 1 << 20)
-        said.popen.send_signal(signal.SIGTERM)
-        said.hears("line(s) lost: nobody read this log")
-        said.hears("signal SIGTERM received")
-        assert said.ends(10) == 0
-
-
 @pytest.mark.parametrize("by", ["signal", "socket"])
 def test_a_program_whose_log_holds_its_loop_still_stops_in_time(run_dir: Path, by: str) -> None:
     """Its own logging blocks, in the line that says that it restarts: nobody serves a stop then."""

@@ -81,6 +81,10 @@ def test_systemd_is_proved_by_our_pid_and_by_nothing_that_was_inherited() -> Non
     lies = {"INVOCATION_ID": "1", "NOTIFY_SOCKET": "/nowhere", "SYSTEMD_EXEC_PID": "1"}
     assert says(*ASK, **lies).startswith("none: ")
     said = says("sh", "-c", f"SYSTEMD_EXEC_PID=$$ exec {QUOTED}", **lies)
+    assert said.startswith("systemd: SYSTEMD_EXEC_PID is its pid; spawn: fresh"), (
+        "it can be told of the next pid"
+    )
+    said = says("sh", "-c", f"unset NOTIFY_SOCKET; SYSTEMD_EXEC_PID=$$ exec {QUOTED}", **lies)
     assert said.startswith("systemd: SYSTEMD_EXEC_PID is its pid; spawn: systemd: ")
     said = says("sh", "-c", f"SYSTEMD_EXEC_PID=$$ {QUOTED}; true", **lies)
     assert said.startswith("systemd: SYSTEMD_EXEC_PID is the pid of ")

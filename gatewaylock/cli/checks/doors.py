@@ -25,6 +25,9 @@ def addresses(case: Case) -> Iterator[tuple[str, str]]:
     """Each one free, or listened on by the gateway itself."""
     ours = set(case.status.get("addresses", ()))
     for host, port in case.binds:
+        if host.startswith("fd:"):
+            yield "ok", f"{host}: a socket unit's, which is seen when systemd starts us"
+            continue
         yield _unix(host.removeprefix("unix:"), ours) if port < 0 else _tcp(host, port, ours)
 
 

@@ -117,7 +117,7 @@ def _from_environment(
 
 
 def _shown(host: str, port: int) -> str:
-    if port < 0:
+    if port < 0 or host.startswith("fd:"):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -17,7 +17,7 @@ SERVICE = """\
 #   systemctl daemon-reload && systemctl enable --now {name}
 #
 # systemctl reload {name}     the next version, tried first; no request is lost; fails if it does not serve
-# systemctl restart {name}    a stop and a start; what arrives in between is refused
+# systemctl restart {name}    a stop and a start; who connects in between waits
 #
 # For `systemctl --user`: ~/.config/systemd/user/, no User=, WantedBy=default.target.
 
@@ -55,7 +55,8 @@ TimeoutStartSec={starts_within}
 
 # Listening sockets are left here, so that a crash refuses no connection.
 FileDescriptorStoreMax={descriptors}
-# Killed and started again when it does not move for so long:
+# Killed and started again when its main loop does not move for so long, nor any of its threads while all are busy and
+# requests wait: let it be longer than the longest request.
 #WatchdogSec=30
 
 [Install]

@@ -71,8 +71,10 @@ def _always(reason: Reason) -> Callable[[Evidence], Reason | None]:
 
 
 def _systemd(seen: Evidence) -> Reason | None:
-    """Where systemd can be told of a new main pid (NOTIFY_SOCKET) a fresh one could be right: decided here."""
-    return SYSTEMD
+    """A fresh pid is right where systemd can be told of it."""
+    from ..notify import can_move_main_pid  # only under systemd
+
+    return None if can_move_main_pid(seen.environ, seen.pid) else SYSTEMD
 
 
 TABLE = (

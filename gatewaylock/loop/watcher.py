@@ -1,0 +1,27 @@
+"""Whoever has to be told, at a few moments that are no events, how a gateway is.  Here: nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..core.deadline import Deadline
+    from ..system.listeners import Listeners
+
+
+class Watcher:
+    """What the loop tells in any case, on its own thread but for ``stop_is_asked``."""
+
+    def stop_is_asked(self) -> None:
+        """A stop is in the inbox.  On any thread: the loop's may be in ``start()``."""
+
+    def keep(self, listeners: Listeners, unasked: Iterable[str]) -> None:
+        """These are listened on from now on; those in the store called *unasked* are not."""
+
+    def before_exec(self, deadline: Deadline) -> None:
+        """The next image is about to begin, and serves by *deadline*; nobody speaks until it does."""
+
+    def introduce(self, pid: int, deadline: Deadline) -> str:
+        """Process *pid* is the gateway when we are gone; why that could not be told, or empty."""
+        return ""
