@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from speaking import eventually
 
 import gatewaylock
 from gatewaylock.loop.scribe import MOST, SUBSYSTEMS, Scribe
@@ -58,8 +59,7 @@ def test_a_log_that_nobody_reads_holds_one_line_for_a_moment_and_the_next_ones_n
         assert reader.lines == []
         reader.open.set()
         log.warning("the last one")
-        while len(reader.lines) < 101:
-            log.warning("wait")
+        assert eventually(lambda: len(reader.lines) >= 101)
         assert reader.lines[:101] == [*(f"line {number}" for number in range(100)), "the last one"]
 
 
