@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from speaking import eventually
+
 from .box import Box, boxed, why_no_box
 from .keeper import Keeper
 from .service import Service
@@ -63,6 +65,13 @@ class Systemd(Keeper):
         return self.box.outside(inside) if inside else None
 
     def state(self, service: Service) -> str:
-        """ActiveState, Result and NRestarts."""
+        """ActiveState, Result and NRestarts; a reload that is about to end is waited for."""
+        eventually(lambda: self.box.show(service.name, "ActiveState")["ActiveState"] != "reloading", 5)
         shown = self.box.show(service.name, "ActiveState", "Result", "NRestarts")
         return f"{shown['ActiveState']} ({shown['Result']}), NRestarts {shown['NRestarts']}"
+
+
+class SystemdNotify(Systemd):
+    """Told by the gateway how it is, and of a new main pid; it keeps the sockets over a crash."""
+
+    name, type = "notify", "notify\nNotifyAccess=main\nFileDescriptorStoreMax=16"
