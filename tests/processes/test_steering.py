@@ -109,8 +109,8 @@ def test_a_forgotten_quiet_ends_at_its_limit_and_a_new_one_moves_it(run_dir: Pat
         said.hears("serving")
         says(run_dir, "quiet", limit=60)
         says(run_dir, "quiet", limit=0.2)
-        said.hears("received the time limit of the quiet; serving again")
         said.hears("resumed")
+        said.hears("received the time limit of the quiet; serving again")
         assert eventually(lambda: status(run_dir)["phase"] == "serving")
 
 
@@ -310,9 +310,9 @@ def test_json_lines_about_a_request_carry_its_fields(run_dir: Path) -> None:
 
 def test_callbacks_hear_the_last_words_before_an_exec_and_before_the_end(run_dir: Path) -> None:
     start = (
-        "gateway.on('phase', lambda e: say('phase', e.phase, e.facts['edge'], flush=True));"
-        "gateway.on('asked', lambda e: say('asked', e.facts['action'], flush=True));"
-        "gateway.on('end', lambda e: say('end', e.facts['code'], flush=True))"
+        "gateway.on('phase', lambda e: say(f'phase {e.phase} {e.facts[\"edge\"]}\\n', end='', flush=True));"
+        "gateway.on('asked', lambda e: say(f'asked {e.facts[\"action\"]}\\n', end='', flush=True));"
+        "gateway.on('end', lambda e: say(f'end {e.facts[\"code\"]}\\n', end='', flush=True))"
     )
     with lives(run_dir, start=start) as said:
         said.hears("phase serving ready")
