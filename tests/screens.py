@@ -106,14 +106,14 @@ class Tmux:
         self._call("resize-window", "-x", str(columns), "-y", "24")
 
     def screen(self) -> list[str]:
-        """The lines that are not empty, scrolled ones too."""
-        return [line for line in self._call("capture-pane", "-p", "-S", "-").splitlines() if line.strip()]
+        """The lines that are seen and not empty.  A resize moves rows into the scrollback, where nobody erases."""
+        return [line for line in self._call("capture-pane", "-p").splitlines() if line.strip()]
 
-    def shows(self, *patterns: str) -> bool:
-        """Whether each line of the screen comes to match its pattern, and there are no more lines."""
+    def shows(self, *patterns: str, above: str = "") -> bool:
+        """Whether each line that is seen comes to match its pattern, and there are no more, but for *above*."""
 
         def all_of_them() -> bool:
-            lines = self.screen()
+            lines = [line for line in self.screen() if not re.fullmatch(above, line)]
             pairs = zip(patterns, lines, strict=False)
             return len(lines) == len(patterns) and all(re.fullmatch(*pair) for pair in pairs)
 

@@ -37,7 +37,8 @@ class Block:
     """A few lines at the bottom of *stream* that are drawn over each other.
 
     On a terminal each line is cut to what fits beside the edge, so that none wraps as long as the width
-    stays.  A terminal that became narrower since has wrapped what we drew: how far, its width tells.
+    stays.  A terminal that became narrower since has wrapped what we drew: how far, its width tells.  Where it
+    tells that late (tmux, while its window is dragged) rows may stay above; the block itself is always whole.
 
     Elsewhere the text for a pipe is written, when it has a new *key* and EVERY seconds have passed.
     """
