@@ -89,8 +89,9 @@ class Block:
         return "\r\x1b[K" + "\x1b[A\x1b[K" * (rows - 1)
 
     def _size(self) -> tuple[int, int]:
+        if self._stream is None:
+            return FALLBACK
         try:
-            assert self._stream is not None
             size = os.get_terminal_size(self._stream.fileno())
         except (OSError, ValueError):
             return FALLBACK
