@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from screens import terminal
 from speaking import ROOT, environment, gateway
-from terminals import terminal
 
 from gatewaylock.cli.completion import Option, Verb
 from gatewaylock.cli.shells import SCRIPTS

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from speaking import Program, environment, eventually, gateway, gateway_argv, python
 from screens import terminal, tmux
+from speaking import Program, environment, eventually, gateway, gateway_argv, python
 
 FOREVER = "gateway.life == 1 and gateway.lanes.submit(hold.wait, lane='chat')"
 OLDEST = r'task "chat" Event.wait, running for [\d.]+ s \(1\.1\)'
