@@ -76,7 +76,7 @@ def _status(where: RunDir, name: str) -> Facts | None:
         return None
     except (GatewayError, TimeoutError, OSError, KeyError) as error:
         return {"name": name, "phase": None, "fault": str(error) or type(error).__name__}
-    return status
+    return {**status, "name": name}  # of the file, which is a name by rule: shells complete it
 
 
 def _table(found: list[Facts]) -> list[str]:

@@ -19,9 +19,10 @@ exit codes: 0 it is quiet, 1 it is not (the reason is told), 3 no gateway of thi
 
 example: gateway quiet --for 120 --reason "moving the database" """
 RESUME = "Take new work again, before the time of the quiet is over."
-RESUME_END = (
-    "exit codes: 0 it serves, 1 it does not, 3 no gateway of this name runs\n\nexample: gateway resume"
-)
+RESUME_END = """\
+exit codes: 0 it serves, 1 it does not, 3 no gateway of this name runs
+
+example: gateway resume --reason "the database has moved" """
 CANCEL = """\
 Cancel one task that waits in its lane, or ask one run to give up. ID is what `gateway status` shows before
 it. A task that runs cannot be cancelled."""

@@ -37,7 +37,8 @@ class Block:
     """A few lines at the bottom of *stream* that are drawn over each other.
 
     On a terminal each line is cut to what fits beside the edge, so that none wraps as long as the width
-    stays.  A terminal that became narrower since has wrapped what we drew: how far, its width tells.
+    stays.  A terminal that became narrower since has wrapped what we drew: how far, its width tells.  Where it
+    tells that late (tmux, while its window is dragged) rows may stay above; the block itself is always whole.
 
     Elsewhere the text for a pipe is written, when it has a new *key* and EVERY seconds have passed.
     """
@@ -46,16 +47,14 @@ class Block:
         self._stream, self._every = stream, every
         self.redraws = is_terminal(stream, environ)
         self._drawn: list[int] = []  # the columns of each line that is there
+        self._there = (0, "")
         self._said: object = None
         self._next = 0.0
 
     def show(self, lines: Sequence[str], key: object, piped: str) -> None:
         """Draw *lines* (without colours: they are cut), or say *piped* where *key* is a new one."""
         if self.redraws:
-            width, height = self._size()
-            lines = [cut(line, width - 1) for line in lines[: height - 1]]
-            self._write(self._home(width) + "\n".join(lines))
-            self._drawn = [columns(line) for line in lines]
+            self._draw(lines)
         elif key != self._said and time.monotonic() >= self._next:
             self._said, self._next = key, time.monotonic() + self._every
             self._write(piped + "\n")
@@ -64,24 +63,35 @@ class Block:
         """Leave nothing of it: other lines follow."""
         if self._drawn:
             self._write(self._home(self._size()[0]))
-            self._drawn = []
+            self._there, self._drawn = (0, ""), []
 
     def leave(self) -> None:
         """Leave it there: other lines follow below."""
         if self._drawn:
             self._write("\n")
-            self._drawn = []
+            self._there, self._drawn = (0, ""), []
+
+    def _draw(self, lines: Sequence[str]) -> None:
+        width, height = self._size()
+        text = "\n".join(cut(line, width - 1) for line in lines[: height - 1])
+        if (width, text) != self._there:
+            self._write(self._home(width) + text)
+            self._there, self._drawn = (width, text), [columns(line) for line in text.split("\n")]
 
     def _home(self, width: int) -> str:
-        """To the beginning of what is drawn, and nothing below it."""
+        """To the beginning of what is drawn, and nothing of it there.
+
+        Row by row: tmux keeps in its scrollback what a "clear to the end" takes away from the top row on.
+        """
         if not self._drawn:
             return ""
         rows = sum(max(1, -(-each // width)) for each in self._drawn)
-        return (f"\x1b[{rows - 1}A" if rows > 1 else "") + "\r\x1b[J"
+        return "\r\x1b[K" + "\x1b[A\x1b[K" * (rows - 1)
 
     def _size(self) -> tuple[int, int]:
+        if self._stream is None:
+            return FALLBACK
         try:
-            assert self._stream is not None
             size = os.get_terminal_size(self._stream.fileno())
         except (OSError, ValueError):
             return FALLBACK

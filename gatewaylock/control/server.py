@@ -209,7 +209,7 @@ class ControlServer:
         """On the loop's thread."""
         said: dict[str, Any] = {"ok": verdict.ok, "text": verdict.text}
         if not verdict.ok:
-            said["error"] = verdict.error
+            said["error"] = verdict.error or "phase"
         ends = asked.request is not None and asked.request.action in (Action.STOP, Action.RESTART)
         self._waiting.decide(connection, said, waits=verdict.ok and asked.wait and ends)
 

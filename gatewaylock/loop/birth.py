@@ -98,9 +98,9 @@ class Birth:
         )
         house.work.lanes.resume()  # behind the line in the log: who reads it sees what came after what
         if vitals.channel:
-            vitals.channel.say("ready")
             text = f"life {vitals.life} serves (pid {pid}){vitals.took()}"
-            vitals.accounts.end(text, Action.RESTART)  # the process before us tells it
+            vitals.accounts.end(text, Action.RESTART)  # the process before us tells it, as soon as it knows
+            vitals.channel.say("ready")
         elif vitals.life > 1:
             self._tell(f"life {vitals.life} serves (pid {pid}){vitals.took()}")
         vitals.accepted = None

@@ -52,11 +52,11 @@ class Quieting:
             return self._not_now()
         if vitals.phase is Phase.SERVING:
             return Verdict(True, "it was not quiet")
-        log.info("received %s; serving again", request.cause, extra=vitals.about("asked", request))
         vitals.spell = None
         vitals.call_server("resume")
         self._house.work.lanes.open()
         vitals.step("resume")
+        log.info("received %s; serving again", request.cause, extra=vitals.about("asked", request))
         return Verdict(True, "serving")
 
     def overdue(self) -> Request | None:

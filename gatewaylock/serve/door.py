@@ -56,7 +56,7 @@ class Door(BaseWSGIServer):
 
     def handle_accept(self) -> None:
         """Take what waits, BATCH at most."""
-        for _ in range(BATCH):
+        for _ in range(0 if self.adj.paused else BATCH):  # paused while the poller was already looking
             accepted = self._accept_one()
             if self._sweep is not None:
                 self._sweep -= 1

@@ -1,6 +1,8 @@
 """Any bytes to the control socket: no crash, no hang, no leak, and the next client is served.
 
-python -m tests.benchmarks.fuzz_control [N]        (100,000 inputs: about six minutes)
+    python -m tests.benchmarks.fuzz_control [N]        (100,000 inputs: about six minutes)
+
+The server is a process of its own, so that what it keeps can be told from what hypothesis keeps.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import threading
@@ -24,17 +27,38 @@ from hypothesis import HealthCheck, given, settings
 from gatewaylock.core.plan import Verdict
 
 
-def counts() -> tuple[int, int, int]:
-    """(descriptors, threads, megabytes at most so far)."""
-    gc.collect()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return len(os.listdir("/proc/self/fd")), threading.active_count(), most
+class Forgetful(FakeDesk):
+    """Counts what it is asked, and keeps none of it."""
+
+    count = 0
+
+    def post(self, request, answer) -> None:  # type: ignore[no-untyped-def]
+        self.count += 1
+        answer(Verdict.no("not now"))
+
+
+def serve(where: str) -> None:
+    """The server: for each line on stdin what it holds, until the end of stdin."""
+    desk = Forgetful()
+    with serving(Path(where), desk):
+        for _ in sys.stdin:
+            gc.collect()
+            most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            print(len(os.listdir("/proc/self/fd")), threading.active_count(), most, desk.count, flush=True)
 
 
 def main(inputs: int) -> None:
     """Send them, one connection each."""
-    desk, sent = FakeDesk(Verdict.no("not now")), [0, 0]
-    with tempfile.TemporaryDirectory(prefix="gw-") as where, serving(Path(where), desk) as (_, path):
+    sent = [0, 0]
+    with tempfile.TemporaryDirectory(prefix="gw-") as where:
+        words = [sys.executable, "-m", "tests.benchmarks.fuzz_control", "serve", where]
+        server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+        def holds() -> list[int]:
+            assert server.stdin and server.stdout
+            server.stdin.write("?\n")
+            server.stdin.flush()
+            return [int(word) for word in server.stdout.readline().split()]
 
         @settings(max_examples=inputs, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(LINES)
@@ -43,17 +67,25 @@ def main(inputs: int) -> None:
             sent[0] += 1
             sent[1] += len(said)
 
-        before, began = counts(), time.monotonic()
+        path = str(Path(where) / "fake.sock")
+        holds()
+        for said in (b"x" * 70000, b"[" * 60000):  # the longest lines have been there once
+            fuzz(path, said)
+        before, began = holds(), time.monotonic()
         one()
-        took = time.monotonic() - began
+        took, after = time.monotonic() - began, holds()
         with client(path) as asking:
             asking.sendall(line(verb="status"))
             assert heard(asking)["ok"]
-        after = counts()
-    print(f"{sent[0]:,} inputs, {sent[1]:,} bytes in {took:.0f} s; {len(desk.requests):,} were requests")
-    print("descriptors, threads, MB at most: before {} {} {}, after {} {} {}".format(*before, *after))
+        server.communicate()
+    print(f"{sent[0]:,} inputs, {sent[1]:,} bytes in {took:.0f} s; {after[3]:,} were requests")
+    for what, early, late in zip(("descriptors", "threads", "KB at most"), before, after, strict=False):
+        print(f"{what:12} before {early:7}, after {late:7}")
     assert after[:2] == before[:2], "a leak"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    if sys.argv[1:2] == ["serve"]:
+        serve(sys.argv[2])
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

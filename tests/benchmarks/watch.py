@@ -1,6 +1,6 @@
 """Does it cost anything to be watched?  A drain with nobody, and with a hundred who watch it.
 
-    python -m tests.benchmarks.watch        (about a minute)
+    python -m tests.benchmarks.watch        (about two minutes)
 
 The gateway drains 50,000 tasks that do nothing (its threads are busy all the time) or 1,600 of 10 ms (they
 mostly wait), in eight lanes.  Those who watch are one other process, which reads all that comes.
@@ -26,7 +26,7 @@ from fake_desk import FakeDesk, client, heard, line, serving
 
 from gatewaylock.core.events import Event
 
-TIMES, MANY = 7, 100
+TIMES, MANY = 15, 100
 GATEWAY = """
 import sys, threading, time
 from gatewaylock import Gateway, Limits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 import pytest
@@ -10,6 +11,10 @@ from gatewaylock import ConfigError
 from gatewaylock.cli import main
 from gatewaylock.cli.options import parse
 
+VERBS = [
+    *("run", "check", "status", "stop", "restart", "unit", "doctor"),
+    *("quiet", "resume", "cancel", "list", "history", "completion"),
+]
 NONE: Mapping[str, str] = {}
 
 
@@ -80,16 +85,17 @@ def test_wrong_usage_exits_2(words: list[str], capsys: pytest.CaptureFixture[str
     assert "error: " in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("verb", ["run", "check", "status", "stop", "restart", "unit", "doctor"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_the_help_of_a_verb_has_an_example_that_parses(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([verb, "--help"])
     said = capsys.readouterr().out
     examples = [line.split("    ")[0].strip() for line in said.splitlines() if f"gateway {verb} " in line]
-    examples = [line.removeprefix("example: ") for line in examples if not line.startswith(("usage", "A "))]
+    examples = [line.removeprefix("example: ") for line in examples]
+    examples = [line for line in examples if line.startswith("gateway ")]
     assert examples
     for example in examples:
-        words = example.replace('"new release"', "new-release").split()
+        words = shlex.split(example.partition(" > ")[0])
         assert words[:2] == ["gateway", verb]
         parse(words[1:], NONE)
 
