@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -19,6 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:  # by nohup or a shell: our programs would inherit it
+            signal.signal(number, usual)
     order = config.getoption("--order")
     config.order = int(order) if order else random.SystemRandom().randrange(10**6)  # type: ignore[attr-defined]
 
