@@ -12,6 +12,7 @@
 Where things are.  A folder is a floor; a room imports only from its own floor and those below.
 
     cli, serve      the doors: the command, and WSGI applications in threads
+    admin/          health, metrics, the status page, steering: an address that outlives lives
     gateway         the public object
     loop/           one life after another: the floor that knows both wings
     system/         what the OS does:  host  rundir  flock  lock  guard  inbox  binding  listeners  image  watchdog

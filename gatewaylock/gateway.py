@@ -15,6 +15,7 @@ from .core.events import Event
 from .core.limits import Limits
 from .core.plan import Action, Mode, Phase, Request, Status, Verdict
 from .loop import audit
+from .loop.annex import Annex
 from .loop.birth import Birth
 from .loop.callbacks import LAST_WORD
 from .loop.house import House
@@ -52,6 +53,7 @@ class Gateway:
     ``probation``            seconds that a successor has to live before we leave (``overlap``)
     ``supervisor_timeout``   seconds from a supervisor's stop to its kill, where it does not tell itself
     ``preflight``            called in the child that proves the next version, in place of ``start``
+    ``annex``                a door that outlives lives: ``gatewaylock.admin.Admin("127.0.0.1", 18790)``
 
     ConfigError for values that cannot be.
     """
@@ -71,6 +73,7 @@ class Gateway:
         preflight: Callable[[], object] | None = None,
         probation: float = 2.0,
         supervisor_timeout: float | None = None,
+        annex: Annex | None = None,
         host: Host = Host(),
     ) -> None:
         self._proves = in_preflight()
@@ -90,6 +93,7 @@ class Gateway:
             probation=checked_probation(probation),
             hangup=meaning_of_hangup(os.environ, self._inherited is not None and self._inherited.terminal),
             watched=Watched(host, limits, self._around.line.environ, supervisor_timeout),
+            annex=annex,
         )
         self._work = Work.make(threads, self._emit, allow_sigusr1)
         self._vitals = Vitals(self._inherited, host.pid())
@@ -235,6 +239,10 @@ class Gateway:
         return report(
             self._options, self._vitals, self._work, pid=self._around.host.pid(), addresses=addresses
         )
+
+    def history(self) -> list[dict[str, Any]]:
+        """What has happened to gateways of this name, oldest first; read from the run directory."""
+        return self._house.history() if self._house else []
 
     # -- inside ------------------------------------------------------------------------------------
 

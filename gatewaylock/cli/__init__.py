@@ -8,6 +8,7 @@ history   history               completion completion       shells   the scripts
 unit      files for supervisors (units/)     doctor   will it behave? (checks/)
 asking    one question          stream     what a gateway lets us watch
 follow    wait, and show it     show       a status in words
+admin     --admin               binds      addresses        reference  help TOPIC
 terminal  lines drawn again     words      spans, counts, columns
 output    a stdout that is closed, full or not read
 """

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.endings import ESCALATION
-from ..core.errors import ConfigError
 from ..core.limits import BUDGETS, Limits
 from ..core.plan import Mode
 from ..system.inbox import RULES
 from ..system.supervisor.table import NAMES
 from ..version import VERSION
-from . import completion, doctor, history, listing, look, parsing, run, steering, talk, unit
+from . import admin, completion, doctor, history, listing, look, parsing, reference, run, steering, talk, unit
+from .binds import bind_argument, binds
 
 BIND = "127.0.0.1:18789"
 MODES = ["auto", *(mode.value for mode in Mode)]
@@ -50,8 +50,8 @@ exit codes: 0 it loads, 78 there is no such thing, 1 loading it raises
 example: gateway check httpbin:app"""
 
 
-def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
-    """The options; ``verb`` is the function to call with them.  SystemExit(2) for a wrong usage."""
+def build(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The table of verbs and options, with the defaults that *environ* sets."""
     parser = parsing.make(
         argparse.ArgumentParser,
         prog="gateway",
@@ -65,14 +65,21 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace
         room.register(verbs, environ)
     unit.register(verbs, lambda words: parse(["run", *words], environ))
     doctor.register(verbs, lambda parser: run_options(parser, environ))
+    reference.register(verbs, parser)
     completion.register(verbs, parser)
+    return parser
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace:
+    """The options; ``verb`` is the function to call with them.  SystemExit(2) for a wrong usage."""
+    parser = build(environ)
     args = parser.parse_args(argv)
     if hasattr(args, "bind"):
         if args.factory and not args.target:
             parser.error("--factory needs MODULE:ATTR")
         # One socket cannot be served twice.  The variable is read for run alone: a mistake in it must
         # not keep anybody from asking for the status.
-        args.bind = list(dict.fromkeys(args.bind or _binds(environ.get("GATEWAY_BIND") or BIND)))
+        args.bind = list(dict.fromkeys(args.bind or binds(environ.get("GATEWAY_BIND") or BIND)))
     return args
 
 
@@ -90,7 +97,7 @@ def run_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> 
     parser.add_argument("--factory", action="store_true", help="ATTR is a function start(gateway)")
     parsing.whom(parser, environ)
     parser.add_argument(
-        "--bind", action="append", type=_bind_argument, metavar="HOST:PORT",
+        "--bind", action="append", type=bind_argument, metavar="HOST:PORT",
         help=f"listen there, on unix:PATH, or on systemd's socket fd:NAME; repeatable ({BIND}; GATEWAY_BIND)",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=16, metavar="N", help="answer N requests at once (16)")
@@ -113,6 +120,7 @@ def run_options(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> 
     parser.add_argument(
         "--log-format", choices=["text", "json"], default="text", help="lines on stderr (text)"
     )
+    admin.add_options(parser)
     levels = ["debug", "info", "warning", "error"]
     parser.add_argument("--log-level", choices=levels, default="info", help="the least that is logged (info)")
 
@@ -139,34 +147,3 @@ def _check(verbs: Any) -> None:
     parser.set_defaults(verb=run.check)
     parser.add_argument("target", metavar="MODULE:ATTR", help="what to load")
     parser.add_argument("--factory", action="store_true", help="ATTR is a function start(gateway)")
-
-
-def _bind(text: str) -> tuple[str, int]:
-    """("unix:PATH", -1), ("fd:NAME", 0) or (host, port).  ConfigError."""
-    if text.startswith("fd:") and len(text) > len("fd:"):
-        return text, 0
-    if text.startswith("unix:") and len(text) > len("unix:"):
-        return text, -1
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    if not (colon and host) or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(
-            f"bind address {text!r}: HOST:PORT, [HOST]:PORT, unix:PATH or fd:NAME is needed, ports up to 65535"
-        )
-    return host, int(port)
-
-
-def _binds(text: str) -> list[tuple[str, int]]:
-    """GATEWAY_BIND: addresses with commas between them.  ConfigError."""
-    try:
-        return [_bind(part.strip()) for part in text.split(",")]
-    except ConfigError as error:
-        raise ConfigError(f"GATEWAY_BIND: {error}") from None
-
-
-def _bind_argument(text: str) -> tuple[str, int]:
-    try:
-        return _bind(text)
-    except ConfigError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

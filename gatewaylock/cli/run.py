@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, StartFailed
 from ..core.limits import BUDGETS, Limits
-from . import output
+from . import admin, output
 
 if TYPE_CHECKING:
     from ..gateway import Gateway
@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
         preflight=lambda: _check_all(args),
         probation=args.probation,
         supervisor_timeout=args.supervisor_timeout,
+        annex=admin.admin_of(args, os.environ),
     )
+    admin.forget_token(os.environ)
     try:
         return gateway.run(lambda gateway: _start(gateway, args, binds))
     except BaseException:

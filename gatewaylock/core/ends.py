@@ -29,7 +29,7 @@ def ends(records: Sequence[Record], alive: Callable[[Record], bool]) -> list[End
     serving: dict[object, Record] = {}
     found = []
     for record in records:
-        kind, pid = record.get("event"), record.get("pid")
+        kind, pid = record.get("event"), _pid(record)
         if kind == "start":
             serving[pid] = record
         elif kind == "failed":
@@ -52,11 +52,18 @@ def delay_before(deaths: int, longest: float) -> float:
     return 0.0 if deaths < 3 else min(longest, 2.0 ** min(deaths - 3, 20))
 
 
+def _pid(record: Record) -> object:
+    """What is no number was written by nobody we know: it must not keep a gateway from starting."""
+    pid = record.get("pid")
+    return pid if isinstance(pid, int) else None
+
+
 def _end(record: Record, start: Record | None) -> End:
     forced, text, why = record.get("event") == "forced", str(record.get("text", "")), record.get("why")
     if text == "stopped" and why:
         text = f"stopped by {why}"
-    left = ", ".join(str(name) for name in record.get("left") or ())
+    names = record.get("left")
+    left = ", ".join(map(str, names)) if isinstance(names, (list, tuple)) else ""
     text += f"; unfinished: {left}" if left else ""
     died = forced or (bool(record.get("code")) and start is not None)
     return End(record["at"], text, died, record["at"] - start["at"] if start else 0.0)

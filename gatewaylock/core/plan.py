@@ -103,6 +103,16 @@ class Mode(Enum):
     IN_PROCESS = "in-process"  # same image
 
 
+#: the same for people: the reference prints it
+MODES = {
+    Mode.EXEC: "the default: a fresh image in the same process; lock and sockets stay open; same pid",
+    Mode.SPAWN: "the next process is loaded before we drain, and starts when we have closed; fresh pid",
+    Mode.OVERLAP: "the next process starts before we drain, and has to live for a while before we leave; fresh pid",
+    Mode.SUPERVISOR: "exit; whoever supervises us starts us again",
+    Mode.IN_PROCESS: "the next life in the same image; what is queued is kept; same pid",
+}
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked for, and why; made once, where it was asked.

@@ -22,6 +22,7 @@ tidings    what it is doing, in one line
 store      our sockets in systemd's store
 patience   how long systemd waits, and when to ask for more
 pulse      signs of life
+annex      a door that outlives lives, such as an admin page
 news       who wants to know what happens
 proving    the next version is tried in a child
 shutdown   a life ends: drain, close, on a thread of its own

@@ -40,7 +40,7 @@ class Birth:
             self._requests.hear_stop_of_start()
             return
         try:
-            self._house.open_doors()
+            self._house.open_doors(vitals)
             with StartWatch(self._house.inbox, self._house.stops(), self._stopped):
                 server = self._start()
             self._house.inbox.rearm()

@@ -55,6 +55,10 @@ class Diary:
         """Starts that died young in the last minutes, of this process and of those before it."""
         return young_deaths(self._history.records(), time.time(), still_runs)
 
+    def records(self) -> list[dict[str, Any]]:
+        """All that is written, oldest first; half a megabyte of it at most."""
+        return self._history.records()
+
     def _why(self) -> str:
         return self._vitals.reason
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from ..control.server import ControlServer, Desk
 from ..core.deadline import Deadline
-from ..core.errors import AddressTakenError, GatewayLockError
+from ..core.errors import AddressTakenError, ConfigError, GatewayLockError
 from ..core.events import Event
 from ..core.plan import Outcome, Verdict
 from ..system.history import History
@@ -20,6 +21,7 @@ from ..system.lock import GatewayLock
 from ..system.process import known
 from ..system.rundir import RunDir
 from ..system.watchdog import Watchdog
+from .annex import SafeAnnex, insight_into
 from .diary import Diary
 from .messages import Ask, Cancelled
 from .parts import Options, Surroundings, Work
@@ -52,7 +54,9 @@ class House:
         self._desk = desk
         self._door = Listeners(around.host, inherited.door if inherited else None)
         self._control: ControlServer | None = None
-        self._waiting = inherited.waiting if inherited else ()
+        self._annex = SafeAnnex(options.annex)
+        self._inherited = inherited
+        self._lock_wait = 0.0
 
     @property
     def pid(self) -> int:
@@ -79,12 +83,18 @@ class House:
             return
         if inherited and inherited.channel >= 0:
             raise GatewayLockError(None, 0.0, "what was handed over is not the lock")
+        since = time.monotonic()
         self._lock.acquire(options.limits.lock)
+        self._lock_wait = time.monotonic() - since
 
     def open_diary(self, vitals: Vitals) -> None:
         """The name is ours: what happens from now on is written down."""
         history = History(RunDir.open(self.options.run_dir), self.options.name)
         self.diary = Diary(history, vitals, self.pid)
+
+    def history(self) -> list[dict[str, Any]]:
+        """What has been written down, oldest first."""
+        return self.diary.records() if self.diary else []
 
     def young_deaths(self) -> int:
         """Starts that died young in the last minutes."""
@@ -111,22 +121,48 @@ class House:
         if self._lock:
             self._lock.release()
 
-    def open_doors(self) -> None:
-        """Before a life starts: the control socket answers, listeners may be asked for."""
+    def open_doors(self, vitals: Vitals) -> None:
+        """Before a life starts: the control socket and the annex answer, listeners may be asked for."""
         self.listeners.begin()
         if self._control is None:
-            path = RunDir.open(self.options.run_dir).socket_path(self.options.name)
-            try:
-                door = self._door.unix(path)
-            except AddressTakenError as error:
-                if not self.options.multi:
-                    raise
-                log.warning("no control socket for this gateway: %s", error)
-                return
-            self._control = ControlServer(door, self._desk, known=known)
-            self._control.adopt(self._waiting)
-            self._control.start()
-            close_after_fork(self._control.forget)
+            self._open_control()
+        if wanted := self._annex.wanted:
+            self._open_annex(*wanted, vitals)
+        else:
+            self._annex.shut(False)  # an exec that failed
+        self._door.settle()
+
+    def _open_control(self) -> None:
+        path = RunDir.open(self.options.run_dir).socket_path(self.options.name)
+        try:
+            door = self._door.unix(path)
+        except AddressTakenError as error:
+            if not self.options.multi:
+                raise
+            log.warning("no control socket for this gateway: %s", error)
+            return
+        self._control = ControlServer(door, self._desk, known=known)
+        self._control.adopt(self._inherited.waiting if self._inherited else ())
+        self._control.start()
+        close_after_fork(self._control.forget)
+
+    def _open_annex(self, host: str, port: int, vitals: Vitals) -> None:
+        """A life that has others behind it does not fail for the lack of it."""
+        insight = insight_into(
+            self._desk,
+            vitals,
+            self.work,
+            history=self.history,
+            lock_wait=self._lock_wait,
+            left=self._inherited,
+        )
+        try:
+            self._annex.open(self._door.tcp(host, port), insight)
+        except Exception as error:
+            beside = self.options.multi and isinstance(error, AddressTakenError)
+            if vitals.life == 1 and isinstance(error, ConfigError) and not beside:
+                raise
+            log.warning("no annex: %s", error)
 
     def tell(self, event: Event) -> None:
         """Those who watch hear of it."""
@@ -148,13 +184,19 @@ class House:
             self._lock.describe()
 
     def shut_door(self) -> None:
-        """Somebody else answers on the control socket now."""
+        """Somebody else answers on the control socket now, and in the annex."""
+        self._annex.shut(True)
         if self._control:
             self._control.shut(True)
+
+    def hush(self) -> None:
+        """Right before an exec, or our end: another image answers in the annex; who has asked here gets the answer."""
+        self._annex.hush()
 
     def reclaim(self) -> None:
         """We answer again, and the lock file says so."""
         self.describe()
+        self._annex.shut(False)
         if self._control:
             self._control.shut(False)
 
@@ -176,6 +218,7 @@ class House:
             listeners=self.listeners.descriptors(),
             door=self._door.descriptors(),
             waiting=tuple(self._control.held()) if self._control and not fresh else (),
+            kept=self._annex.kept(),
             unblock=blocked,
             deadline=deadline.at,
             accepted=time.monotonic() if vitals.accepted is None else vitals.accepted,
@@ -196,6 +239,7 @@ class House:
                 message.answer(Verdict.no("the gateway has ended"))
             elif isinstance(message, Cancelled):
                 message.answer(message.verdict)
+        self._annex.close()
         self.listeners.close(unlink=not handed_over)
         self._door.close(unlink=not handed_over)
         self.release_lock()

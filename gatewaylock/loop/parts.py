@@ -23,6 +23,7 @@ from .watched import Watched
 
 if TYPE_CHECKING:
     from ..system.passed import Passed
+    from .annex import Annex
 
 FRESH = (Mode.SPAWN, Mode.OVERLAP)
 
@@ -43,6 +44,7 @@ class Options:
     probation: float  #: seconds that a successor has to live before we leave (overlap)
     hangup: Meaning  #: what SIGHUP asks for here
     watched: Watched  #: by whom, and what that allows
+    annex: Annex | None = None  #: a door beside the control socket, such as an admin page
 
     @property
     def limits(self) -> Limits:

@@ -108,6 +108,7 @@ class Respawn:
             return
         host = self._house.around.host
         self._vitals.callbacks.settle(Deadline.after(LAST_WORD))
+        self._house.hush()  # before the last look: a stop that comes meanwhile is heard
         blocked = image.block_signals(host)
         self._requests.hear_stops()
         if self._vitals.phase is not Phase.RESPAWNING:

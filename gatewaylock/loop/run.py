@@ -99,6 +99,7 @@ class Run:
             vitals.handing.successor.close() if vitals.handed_over else vitals.handing.end(vitals.deadline)
         theirs = vitals.handed_over or vitals.channel is not None
         if vitals.channel:
+            self._house.hush()  # who has asked our annex hears from it before the other side ends us
             vitals.channel.say("stopped" if done is Action.STOP else "failed", text)
             vitals.channel.close()
         left = vitals.left or work.live()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 #: everything here that logs
 SUBSYSTEMS = (
+    "admin",
     "audit",
     "callbacks",
     "control",

@@ -5,10 +5,10 @@
     def start(gateway):
         return serve(gateway, load("httpbin:app"), [gateway.listen("127.0.0.1", 18789)])
 
-    target    MODULE:ATTR -> application          page     the built-in page and health checks
+    target    MODULE:ATTR -> application
     server    serve, close                        poller   the thread that owns the sockets
     door      a listening socket                  channel  a connection       workers  threads for answers
-    library   the one room that knows waitress    words    the log
+    library   the one room that knows waitress    words    the log           counts   answers by status
 
 ``load`` and ``status_app`` need no library; ``serve`` needs the extra ``gatewaylock[serve]``.
 """
@@ -20,10 +20,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
-from .page import status_app
 from .target import load
 
 if TYPE_CHECKING:
+    from ..admin.wsgi import HasStatus
     from .server import HasDeadline, WSGIServer
 
 __all__ = ["check_library", "load", "serve", "status_app"]
@@ -35,6 +35,13 @@ def check_library() -> None:
 
     if find_spec("waitress") is None:
         raise ConfigError("serving needs waitress: pip install 'gatewaylock[serve]'")
+
+
+def status_app(gateway: HasStatus) -> Callable[..., Any]:
+    """``admin.wsgi.status_app``: what is served where nothing else is."""
+    from ..admin import wsgi
+
+    return wsgi.status_app(gateway)
 
 
 def serve(

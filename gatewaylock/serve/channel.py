@@ -8,6 +8,7 @@ from enum import Enum
 
 from ..core.deadline import Deadline
 from ..core.errors import GatewayDrainingError, WorkLostError
+from .counts import Counts
 from .library import Adjustments, Dispatcher, ErrorTask, HTTPChannel, Map, WSGITask
 from .words import log
 
@@ -39,6 +40,7 @@ class Options(Adjustments):
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
         self.farewells: set[Farewell] = set()
+        self.counts = Counts()
 
 
 class Answer(WSGITask):
@@ -70,6 +72,7 @@ class Answer(WSGITask):
         if self.channel.ends_after_this():
             self.request.headers["CONNECTION"] = "close"
         self.channel.answering = True
+        self.channel.adj.counts.add(self.status)
         return super().build_response_header()
 
     def _say_sorry(self) -> None:
@@ -84,6 +87,12 @@ class Refusal(ErrorTask):
     """The library's own 4xx and 500; it always closes the connection."""
 
     logger = log
+    channel: Channel
+
+    def build_response_header(self) -> bytes:
+        """The header; the answer is counted."""
+        self.channel.adj.counts.add(self.status)
+        return super().build_response_header()
 
 
 class Channel(HTTPChannel):
@@ -139,6 +148,7 @@ class Channel(HTTPChannel):
             with suppress(OSError):
                 if self.socket is not None and not begun:
                     self.socket.send(CUT, socket.MSG_DONTWAIT)
+                    self.adj.counts.add("503")
             self.handle_close()
 
     def handle_close(self) -> None:

@@ -78,6 +78,7 @@ class WSGIServer:
         self._gone = False
         adj = Options(**OPTIONS)
         self._workers = Workers(max(1, threads))
+        self._counts = adj.counts
         self._poller = Poller(adj, linger, self._on_gone)
         self._poller.start([Door(app, one, self._poller.map, self._workers, adj) for one in listeners])
 
@@ -92,6 +93,10 @@ class WSGIServer:
     def crowd(self) -> int:
         """Changes whenever a request that had to wait is begun; 0 while none waits for a thread."""
         return self._workers.crowd()
+
+    def counts(self) -> dict[str, int]:
+        """``in_flight``, and how many answers were given by class of status: ``2xx``, ...; for the metrics."""
+        return {**self._counts.read(), "in_flight": self.in_flight()}
 
     def pause(self) -> None:
         """Accept nothing more; what is connected is served, and asked to leave with its next answer."""

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..core.deadline import Deadline
@@ -75,7 +75,7 @@ class Handoff:
     lock: tuple[int, int]
     wake: tuple[int, int]
     listeners: dict[str, int]
-    door: dict[str, int]  #: the control socket
+    door: dict[str, int]  #: the control socket, and that of the annex
     waiting: tuple[int, ...]  #: connections whose clients wait for the outcome
     unblock: tuple[int, ...]  #: the signals that were blocked for the exec alone
     deadline: float  #: monotonic instant at which the next start is overdue
@@ -85,6 +85,7 @@ class Handoff:
     terminal: bool = False  #: it had one; it may have closed meanwhile
     account: dict[str, Any] | None = None  #: of the restart: who, why, what it waited for
     foreign: tuple[str, ...] = ()  #: those among the listeners that a socket unit had passed
+    kept: dict[str, Any] = field(default_factory=dict)  #: what its annex leaves to ours
 
     def descriptors(self) -> tuple[int, ...]:
         """All that must stay open over the exec."""

@@ -6,6 +6,7 @@ import heapq
 import logging
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import chain, islice
@@ -51,6 +52,7 @@ class Lanes:
         self._strays: set[Task] = set()  # still running, of an older life: they count no more
         self._watchers = 0
         self._closed = ""  # why nothing is admitted; empty while everything is
+        self.refused = 0  #: tasks that were not admitted
 
     # -- in ----------------------------------------------------------------------------------------
 
@@ -78,6 +80,7 @@ class Lanes:
             self._wait_turn()
         try:
             if self._closed:
+                self.refused += 1
                 raise GatewayDrainingError(self._closed)
             if self._queues.put(task, name):
                 self._call_for(task)
@@ -116,6 +119,13 @@ class Lanes:
         with self._changed:
             pairs = [(lane.size(), lane.name) for lane in self._queues.lanes.values()]
         return {name: size for size, name in heapq.nlargest(100, pairs)}
+
+    def census(self) -> list[tuple[str, int, int]]:
+        """Every lane with work: name, tasks running, tasks queued.  Counted beside the lock: about right."""
+        with self._changed:
+            running, lanes = list(self._queues.running), list(self._queues.lanes.values())
+        busy = Counter(task.lane for task in running)
+        return [(lane.name, busy[lane], max(0, lane.size() - busy[lane])) for lane in lanes]
 
     def live(self) -> tuple[str, ...]:
         """Unfinished work by name, for logs: longest running first, at most 20 and how many more."""

@@ -24,11 +24,16 @@ BELOW: dict[str, set[str]] = {
     "loop": {"core", "server", "system", "work", "control"},
     "gateway": {"core", "server", "system", "work", "control", "loop"},
     "__init__": {"core", "server", "system", "work", "gateway", "version"},
-    "serve": {"core", "system", "gateway", "server"},
-    "cli": {"core", "server", "system", "control", "gateway", "serve", "version", "__init__"},
+    "admin": {"core", "system", "loop", "version"},
+    "serve": {"core", "system", "gateway", "server", "admin"},
+    "cli": {"core", "server", "system", "control", "gateway", "admin", "serve", "version", "__init__"},
     "__main__": {"cli"},
 }
-LIBRARIES = {"system/flock.py": {"portalocker"}, "serve": {"waitress"}}
+LIBRARIES = {
+    "system/flock.py": {"portalocker"},
+    "serve": {"waitress"},
+    "admin/metrics.py": {"prometheus_client"},
+}
 
 
 def floor(room: Path) -> str:
