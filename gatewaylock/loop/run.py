@@ -11,6 +11,7 @@ from ..system import image
 from ..system.image import Handoff
 from ..system.successor import Channel
 from .birth import Birth
+from .herald import Herald
 from .house import House
 from .requests import Requests
 from .respawn import Respawn
@@ -29,6 +30,7 @@ class Run:
         """The exit code; raises what kept the first life from beginning."""
         inherited = self._vitals.inherited
         with ExitStack() as leave:
+            leave.enter_context(Herald().speaks())
             leave.callback(self._leave, exits)
             if inherited and inherited.channel >= 0:
                 self._vitals.channel = Channel.inherited(inherited.channel)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 
-from ..core.deadline import Deadline
+from ..core.deadline import NEVER, Deadline
 from ..core.plan import Action, Phase, Request, Verdict
 from .descent import Descent
 from .house import House
@@ -27,6 +27,7 @@ class Stopping:
         self._house, self._vitals, self._descent = house, vitals, descent
         self._options = house.options
         self.lame_duck = LameDuck(house, vitals, descent)
+        self._due = NEVER  # of the stop signal that is being read
 
     def soon(self) -> None:
         """From any thread: a stop is in the inbox.  A ``start()`` under way sees the event, and has until then."""
@@ -40,8 +41,8 @@ class Stopping:
         """A stop signal has come: the deadline stands before anything is logged, for the log may be a full pipe."""
         vitals = self._vitals
         if self._options.escalate or (vitals.shutdown is None and vitals.phase is not Phase.LAME_DUCK):
-            deadline = min(Deadline.after(self._options.limits.stop), self._vitals.deadline)
-            self._house.watchdog.arm(deadline, 0)
+            self._due = min(Deadline.after(self._options.limits.stop), vitals.deadline)
+            self._house.watchdog.arm(self._due, 0)
 
     def exit_at_once(self, cause: str) -> None:
         """The third stop."""
@@ -51,13 +52,14 @@ class Stopping:
     def stop(self, request: Request) -> Verdict:
         """A stop that was asked for; what is said to it."""
         vitals, under_way = self._vitals, self._vitals.shutdown
+        due, self._due = self._due, NEVER
         if vitals.phase is Phase.LAME_DUCK or (under_way and (under_way.stops or not self._options.escalate)):
             return self._again(request)
         vitals.stops = 1
         vitals.stop_requested.set()
         vitals.begin(request)
         vitals.reason, vitals.farewell = request.why(), ("stopped", Action.STOP)
-        deadline = min(Deadline.after(self._options.limits.stop), vitals.deadline)
+        deadline = min(Deadline.after(self._options.limits.stop), vitals.deadline, due)
         verdict = (
             self._overtake(request, under_way, deadline) if under_way else self._first(request, deadline)
         )

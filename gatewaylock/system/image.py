@@ -21,6 +21,7 @@ HANDOFF = "GATEWAYLOCK_HANDOFF"
 PREFLIGHT = "GATEWAYLOCK_PREFLIGHT"
 #: how the pid of a successor, which it does not have yet when this is written, stands in the hand-over
 PID_TO_COME = "pid-to-come"
+FLUSH = 0.2  # seconds
 
 log = logging.getLogger("gatewaylock.image")
 
@@ -243,6 +244,16 @@ def _try_chdir(host: Host, path: str) -> None:
 
 
 def _flush() -> None:
+    """What is in buffers, as far as somebody reads it: a full pipe must not hold the restart."""
+    thread = threading.Thread(target=_flush_all, name="gatewaylock-flush", daemon=True)
+    try:
+        thread.start()
+        thread.join(FLUSH)
+    except RuntimeError:
+        _flush_all()  # no thread to be had; the alarm stands already
+
+
+def _flush_all() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -109,13 +109,13 @@ class Watchdog:
         self.end_now(code, says)
 
     def _report(self, code: int, says: str) -> None:
+        if self._stderr is not None:  # first: what comes next may be what hangs
+            faulthandler.dump_traceback(self._stderr, all_threads=True)
         left = self._names()
         self._last_words(code, says, left)  # before the log, which may be a pipe that nobody reads
         log.error(says)
         for name in left:
             log.error("unfinished: %s", name)
-        if self._stderr is not None:
-            faulthandler.dump_traceback(self._stderr, all_threads=True)
         for handler in logging.getLogger().handlers:
             handler.flush()
         if sys.stdout is not None:
