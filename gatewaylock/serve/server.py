@@ -120,7 +120,8 @@ class WSGIServer:
             self._poller.leave(sweep=not stay, linger=left / 2)
         if not self._wait():
             self._poller.cut(max(GRACE, min(RESERVE, self._gateway.deadline.left()) / 2))
-        stuck = self._workers.close(Deadline.after(GRACE))
+        # A thread that hangs is waited for in vain: what comes after us needs the rest.
+        stuck = self._workers.close(Deadline.after(min(GRACE, self._gateway.deadline.left() / 2)))
         if stuck and first:
             log.warning("still inside the application: %s", ", ".join(stuck))
 

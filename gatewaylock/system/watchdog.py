@@ -12,6 +12,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from .host import Host
 
 log = logging.getLogger("gatewaylock.watchdog")
 
-#: how long the report may take, and how far the second line stands behind the first (seconds)
+#: how long each step of the report may take, and how far the second line stands behind the first (seconds)
 REPORT, BEHIND = 0.1, 0.2
 SHUTDOWN = "shutdown timed out; exiting without full cleanup"
 
@@ -93,12 +94,16 @@ class Watchdog:
 
     def end_now(self, code: int, says: str) -> None:
         """End the process with *code*: *says*, the unfinished work and all stacks to the log, as far as it takes them."""
+        steps: queue.SimpleQueue[bool] = queue.SimpleQueue()
         reporter = threading.Thread(
-            target=self._report, args=(code, says), name="gatewaylock-report", daemon=True
+            target=self._report, args=(code, says, steps.put), name="gatewaylock-report", daemon=True
         )
         try:
             reporter.start()
-            reporter.join(REPORT)
+            while steps.get(timeout=REPORT):
+                self._push_second()
+        except (queue.Empty, RuntimeError):
+            pass  # it hangs in a step, or there is no thread for it
         finally:
             self._host.exit_now(code)
 
@@ -106,20 +111,35 @@ class Watchdog:
         with self._lock:
             if self._timer is not threading.current_thread():
                 return  # disarmed, or armed anew, while we woke
+        self._push_second()
         self.end_now(code, says)
 
-    def _report(self, code: int, says: str) -> None:
-        if self._stderr is not None:  # first: what comes next may be what hangs
-            faulthandler.dump_traceback(self._stderr, all_threads=True)
-        left = self._names()
-        self._last_words(code, says, left)  # before the log, which may be a pipe that nobody reads
-        log.error(says)
-        for name in left:
-            log.error("unfinished: %s", name)
-        for handler in logging.getLogger().handlers:
-            handler.flush()
-        if sys.stdout is not None:
-            sys.stdout.flush()
+    def _push_second(self) -> None:
+        """The first line works: on a busy machine the second would cut its report short."""
+        with self._lock:
+            if self._timer is not None:
+                self._deadline = max(self._deadline, Deadline.after(REPORT))
+                self._arm_second()
+
+    def _report(self, code: int, says: str, step: Callable[[bool], object]) -> None:
+        """Each step may hang, and is then the last: *step* is called after each, with whether one follows."""
+        try:
+            if self._stderr is not None:
+                faulthandler.dump_traceback(self._stderr, all_threads=True)
+            step(True)
+            left = self._names()
+            self._last_words(code, says, left)  # before the log, which may be a pipe that nobody reads
+            step(True)
+            log.error(says)
+            step(True)
+            for name in left:
+                log.error("unfinished: %s", name)
+            for handler in logging.getLogger().handlers:
+                handler.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        finally:
+            step(False)
 
 
 def _never_blocking_stderr() -> int | None:

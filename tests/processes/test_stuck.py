@@ -1,19 +1,18 @@
 """Whatever hangs: it ends on time, with the code that the README says, and the name is free.
 
 Each row is a gateway with something in it that never ends, stopped by SIGTERM or restarted by SIGUSR1.  The
-time is from the signal to ``waitpid``.  A machine that was busy may have been late for us: what was late is
-measured again, and what is late by itself is late each time.
+time is from the signal to ``waitpid``.
 """
 
 from __future__ import annotations
 
-import os
+import re
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +22,10 @@ from speaking import PROGRAMS, Program, gateway_argv, python, started
 from gatewaylock import GatewayLock
 
 TERM, INT, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
-BUDGET, LATE = 0.6, 0.25  # seconds: of a stop, and of a restart; how much later the end may be
+BUDGET, LATE = 0.5, 0.25  # seconds: of a stop, and of a restart; how much later the end may be
 HALF = BUDGET / 2
 LIMITS = f"limits=Limits(drain={HALF}, shutdown={HALF}, stop={BUDGET}, start={BUDGET})"
-FORCED = "shutdown timed out; exiting without full cleanup"
+FORCED = "shutdown timed out; exiting without full cleanup|start timed out; exiting"
 FOREVER = "threading.Event().wait()"
 JAM = "jam = threading.Lock(); jam.acquire()\n"
 LOOP = "def loop():\n    while True: pass\n"
@@ -61,9 +60,9 @@ class Stuck:
 
 MATRIX = {
     "lane task in a pure Python loop": Stuck(LOOP + "gateway.lanes.submit(loop)"),
-    "lane task that waits": Stuck("gateway.lanes.submit(threading.Event().wait)"),
     "lane task in C with the GIL": Stuck(
-        GIL + "gateway.lanes.submit(lambda: gateway.stop_requested.wait() and time.sleep(0.1) or gil(60_000_000))",
+        GIL
+        + "gateway.lanes.submit(lambda: gateway.stop_requested.wait() and time.sleep(0.1) or gil(60_000_000))",
         stop="second",
         restart="",
     ),
@@ -72,7 +71,9 @@ MATRIX = {
     "is_compacting callback": Stuck(
         JAM + "gateway.runs.register('deaf', abort=jam.acquire, is_compacting=jam.acquire)"
     ),
-    "on_wait callback": Stuck(JAM + "gateway.lanes.submit(int, warn_after=0, on_wait=lambda *a: jam.acquire())"),
+    "on_wait callback": Stuck(
+        JAM + "gateway.lanes.submit(int, warn_after=0, on_wait=lambda *a: jam.acquire())"
+    ),
     "callback of a future": Stuck(
         JAM + "gateway.lanes.submit(int).add_done_callback(lambda future: jam.acquire())"
     ),
@@ -87,10 +88,7 @@ MATRIX = {
     "non-daemon thread, exec": Stuck(THREAD, stop="", mode="exec"),
     "non-daemon thread, supervisor": Stuck(THREAD, stop="", restart="forced", mode="supervisor"),
     "executor of the application": Stuck(EXECUTOR, stop="forced"),
-    "executor of the application, exec": Stuck(EXECUTOR, stop="", mode="exec"),
-    "executor of the application, supervisor": Stuck(EXECUTOR, stop="", restart="forced", mode="supervisor"),
     "atexit hook": Stuck(ATEXIT, stop="forced"),
-    "atexit hook, exec": Stuck(ATEXIT, stop="", mode="exec"),
     "atexit hook, supervisor": Stuck(ATEXIT, stop="", restart="forced", mode="supervisor"),
     "start() of the next life": Stuck(f"gateway.life == 2 and {FOREVER}", stop="", restart="forced"),
     "start() of the next life, exec": Stuck(
@@ -107,7 +105,7 @@ MATRIX = {
 
 
 def lives(run_dir: Path, stuck: Stuck, more: str = "") -> AbstractContextManager[Program]:
-    options = f"dict(restart_mode={stuck.mode!r}, allow_sigusr1=True, {LIMITS}, {more})"
+    options = f"dict(restart_mode={stuck.mode!r}, allow_sigusr1=True, {more or LIMITS})"
     return python("lives.py", run_dir, OPTIONS=options, START=stuck.start, CLOSE=stuck.close)
 
 
@@ -122,11 +120,33 @@ def serving(run_dir: Path, stuck: Stuck, more: str = "") -> Iterator[Program]:
 
 
 def in_time(measure: Callable[[], float], budget: float = BUDGET) -> None:
-    """*measure* gives seconds: one of three must be within *budget* and a little."""
-    took: list[float] = []
-    while len(took) < 3 and not (took and took[-1] <= budget + LATE):
-        took.append(measure())
-    assert took[-1] <= budget + LATE, f"ended after {took} s, {budget} s were allowed"
+    """*measure* gives the seconds that it took, which are to be *budget* and a little.
+
+    On a busy machine it may take longer by the time for which somebody had to wait for a processor.  What
+    fails is tried again, for a machine that is too busy loses lines and takes the second line of defence
+    for the first.
+    """
+    faults = []
+    for _ in range(3):
+        before = starved()
+        try:
+            took = measure()
+        except AssertionError as error:
+            faults.append(str(error))
+            continue
+        waited = starved() - before
+        if took <= budget + LATE + waited:
+            return
+        faults.append(f"ended after {took:.3f} s of {budget} s; the machine was busy for {waited:.3f} s")
+    raise AssertionError("\n".join(faults))
+
+
+def starved() -> float:
+    """Seconds since boot in which a process that could run had to wait; where nobody counts them, plenty."""
+    try:
+        return int(Path("/proc/pressure/cpu").read_text().split("total=")[1].split()[0]) / 1e6
+    except OSError:
+        return time.monotonic()
 
 
 def seconds(said: Program, how: str, code: int, act: Callable[[], object]) -> float:
@@ -137,7 +157,7 @@ def seconds(said: Program, how: str, code: int, act: Callable[[], object]) -> fl
     took = time.monotonic() - began
     assert said.ends() == (1 if how == "second" else code), said.text()
     if how != "mute":
-        assert (FORCED in said.text()) == (how == "forced"), said.text()
+        assert bool(re.search(FORCED, said.text())) == (how == "forced"), said.text()
     if how == "forced":
         said.hears("^(Thread 0x|Current thread)")
     elif how == "second":
@@ -201,13 +221,156 @@ def test_a_stop_ends_the_first_start_on_time(run_dir: Path, hang: str) -> None:
     in_time(measure)
 
 
-def test_a_stop_that_comes_while_c_code_keeps_the_gil_is_heard_as_soon_as_it_gives_it_back(run_dir: Path) -> None:
-    """Nothing in Python can hear it sooner."""
-    stuck = Stuck(GIL, then="gateway.lanes.submit(lambda: (time.sleep(0.1), say('c', flush=True), gil(400_000), gil(60_000_000)))")
+def test_a_stop_during_a_call_that_keeps_the_gil_is_heard_when_the_call_gives_it_back(run_dir: Path) -> None:
+    """Nothing in Python can hear it sooner; the deadline counts from there."""
+    calls = (
+        "time.sleep(0.1), say('c', flush=True), gil(300_000), gateway.stop_requested.wait(), gil(60_000_000)"
+    )
+    stuck = Stuck(GIL, then=f"gateway.lanes.submit(lambda: ({calls}))")
 
     def measure() -> float:
         with serving(run_dir, stuck) as said:
             said.hears("^c$")
             return seconds(said, "second", 0, lambda: said.signal(TERM))
 
-    in_time(measure, BUDGET + 0.4)
+    in_time(measure, BUDGET + 0.3)
+
+
+def test_a_log_that_nobody_reads_loses_neither_restarts_nor_the_stop_after_them(run_dir: Path) -> None:
+    """Not permitted, permitted, then a stop: each would have been the last that is heard."""
+
+    def measure() -> float:
+        with serving(run_dir, Stuck(then=LOG_FULL)) as said:
+            said.do("gateway.restarts.allow_external(False)")
+            said.signal(USR1)
+            said.do("gateway.restarts.allow_external(); gateway.request_restart()")
+            said.hears("start of life 2")
+            said.signal(USR1)
+            said.hears("start of life 3")
+            return seconds(said, "mute", 0, lambda: said.signal(TERM))
+
+    in_time(measure)
+
+
+@pytest.mark.parametrize("how", ["stop", "restart"])
+@pytest.mark.parametrize("path", ["/wait", "/loop", "/c", "/body"])
+def test_a_request_that_is_never_answered_holds_nobody(run_dir: Path, path: str, how: str) -> None:
+    """And its client sees the end of the connection."""
+    pytest.importorskip("waitress")
+    limits = f"--stop-timeout {BUDGET} --drain-timeout {HALF} --shutdown-timeout {BUDGET}".split()
+    words = ["run", "stuck_app:app", "--run-dir", run_dir, "--bind", "127.0.0.1:0", *limits]
+
+    def measure() -> float:
+        with started(
+            *gateway_argv(*words),
+            "--restart-mode",
+            "in-process",
+            "--allow-sigusr1",
+            "--threads",
+            "2",
+            cwd=PROGRAMS,
+        ) as said:
+            port = int(said.hears(r"serving: .*address=127.0.0.1:(\d+)")[1])
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                said.hears(f"asked {path}")
+                if how == "stop":
+                    took = seconds(said, "mute", 0, lambda: said.signal(TERM))
+                else:
+                    began = time.monotonic()
+                    said.signal(USR1)
+                    said.hears("serving: .* life=2 ")
+                    took = time.monotonic() - began
+                assert to_its_end(client).count(b"HTTP/1.1") <= 1
+            return took if how == "restart" or is_free(run_dir, "gateway") else 60
+
+    in_time(measure, BUDGET if how == "stop" else HALF + BUDGET)
+
+
+def to_its_end(client: socket.socket) -> bytes:
+    """What comes before the connection ends; TimeoutError when it does not."""
+    client.settimeout(10)
+    said = b""
+    with suppress(ConnectionError):
+        while chunk := client.recv(65536):
+            said += chunk
+    return said
+
+
+@pytest.mark.parametrize("pause", [0.1, BUDGET + 0.4])
+def test_a_process_that_was_suspended_in_the_drain_has_no_more_time_than_it_had(
+    run_dir: Path, pause: float
+) -> None:
+    """Suspended through its deadline: which line of the watchdog wakes first is the kernel's choice."""
+    stuck = Stuck(start=f"gateway.lanes.submit({FOREVER[:-2]})", close=FOREVER)
+
+    def measure() -> float:
+        with serving(run_dir, stuck) as said:
+            began = time.monotonic()
+            said.signal(TERM)
+            said.hears("draining 1 ")
+            said.signal(signal.SIGSTOP)
+            threading.Event().wait(pause)
+            said.signal(signal.SIGCONT)
+            code = said.popen.wait(30)
+            took = time.monotonic() - began
+            assert code in ([0] if pause < BUDGET else [0, 1]), said.text()
+            said.hears(f"{FORCED}|Timeout")
+            return took if is_free(run_dir) else 60
+
+    in_time(measure, max(BUDGET, pause))
+
+
+@pytest.mark.parametrize("days", [1, -1])
+@pytest.mark.parametrize("how", ["drain", "close"])
+def test_a_step_of_the_wall_clock_moves_no_deadline(run_dir: Path, days: int, how: str) -> None:
+    """``time.time`` for all of the program, from the middle of the drain or of close() on."""
+    step = f"time.time = lambda real=time.time: real() + {days} * 86400"
+    task = f"gateway.lanes.submit({FOREVER[:-2]})" if how == "drain" else ""
+    close = FOREVER if how == "close" else ""
+
+    def measure() -> float:
+        with serving(run_dir, Stuck(task, close)) as said:
+
+            def stop() -> None:
+                said.signal(TERM)
+                said.hears("draining 1 " if how == "drain" else r"close\(")
+                said.do(step)
+
+            return seconds(said, "clean" if how == "drain" else "forced", 0, stop)
+
+    in_time(measure)
+
+
+@pytest.mark.parametrize("days", [1, -1])
+def test_a_step_of_the_wall_clock_loses_no_permit_and_hurries_no_restart(run_dir: Path, days: int) -> None:
+    with lives(run_dir, Stuck(), "limits=Limits(stop=30)") as said:
+        said.hears("serving: ")
+        said.do("gateway.restarts.allow_external(False); gateway.restarts.authorize()")
+        said.do("scheduled = gateway.restarts.schedule(60)")
+        said.do(f"time.time = lambda real=time.time: real() + {days} * 86400; say('stepped', flush=True)")
+        said.hears("stepped")
+        said.signal(USR1)
+        said.hears("serving: .* life=2 ")
+        said.do("say('pending', gateway.restarts.cancel(), flush=True)")
+        said.hears("pending True")
+        said.signal(TERM)
+        assert said.ends() == 0
+
+
+@pytest.mark.parametrize(("last", "code"), [(TERM, 143), (INT, 130)])
+def test_the_third_stop_ends_it_at_once_whatever_hangs(
+    run_dir: Path, last: signal.Signals, code: int
+) -> None:
+    stuck = Stuck(close=FOREVER, then=LOG_FULL)
+
+    def measure() -> float:
+        with serving(run_dir, stuck, "limits=Limits(stop=30)") as said:
+            said.signal(TERM)
+            said.hears(r"close\(")
+            said.do("gateway.request_stop(); say('asked', flush=True)")
+            said.hears("asked")
+            took = seconds(said, "mute", code, lambda: said.signal(last))
+            return took if is_free(run_dir) else 60
+
+    in_time(measure, 0.2)
