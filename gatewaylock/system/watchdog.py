@@ -44,15 +44,23 @@ class Watchdog:
         self._lock = threading.Lock()
 
     def arm(self, deadline: Deadline, code: int, says: str = SHUTDOWN) -> None:
-        """End the process with *code* at *deadline*, with *says* in the log; replaces what was armed before."""
+        """End the process with *code* at *deadline*, with *says* in the log; replaces what was armed before.
+
+        What is armed stays so until the new second line stands, which replaces the old one in one call:
+        every other call here lets go of the GIL, and whoever takes it may never give it back.
+        """
         with self._lock:
-            self._cancel()
+            old_timer, old_stderr = self._timer, self._stderr
             self._timer = threading.Timer(deadline.left(), self._fire, (code, says))
             self._timer.name = "gatewaylock-watchdog"
             self._timer.daemon = True  # it must not keep alive a process that has ended in time
             self._stderr = _never_blocking_stderr()
             self._deadline = deadline
             faults = [self._arm_second(), self._arm_first()]
+            if old_timer is not None:
+                old_timer.cancel()
+            if old_stderr is not None:
+                os.close(old_stderr)
         for fault in filter(None, faults):
             log.warning("the watchdog %s", fault)  # last: this line may be the one that hangs
 

@@ -24,7 +24,6 @@ from gatewaylock import GatewayLock
 TERM, INT, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
 BUDGET, LATE = 0.5, 0.25  # seconds: of a stop, and of a restart; how much later the end may be
 HALF = BUDGET / 2
-LIMITS = f"limits=Limits(drain={HALF}, shutdown={HALF}, stop={BUDGET}, start={BUDGET})"
 FORCED = "shutdown timed out; exiting without full cleanup|start timed out; exiting"
 FOREVER = "threading.Event().wait()"
 JAM = "jam = threading.Lock(); jam.acquire()\n"
@@ -91,9 +90,6 @@ MATRIX = {
     "atexit hook": Stuck(ATEXIT, stop="forced"),
     "atexit hook, supervisor": Stuck(ATEXIT, stop="", restart="forced", mode="supervisor"),
     "start() of the next life": Stuck(f"gateway.life == 2 and {FOREVER}", stop="", restart="forced"),
-    "start() of the next life, exec": Stuck(
-        f"gateway.life == 2 and {FOREVER}", stop="", restart="forced", mode="exec"
-    ),
     "start() of the next life in C with the GIL": Stuck(
         GIL + "gateway.life == 2 and gil(60_000_000)", stop="", restart="second"
     ),
@@ -105,7 +101,9 @@ MATRIX = {
 
 
 def lives(run_dir: Path, stuck: Stuck, more: str = "") -> AbstractContextManager[Program]:
-    options = f"dict(restart_mode={stuck.mode!r}, allow_sigusr1=True, {more or LIMITS})"
+    start = 10 if stuck.mode == "exec" else BUDGET  # an interpreter has to start in it
+    limits = more or f"limits=Limits(drain={HALF}, shutdown={HALF}, stop={BUDGET}, start={start})"
+    options = f"dict(restart_mode={stuck.mode!r}, allow_sigusr1=True, {limits})"
     return python("lives.py", run_dir, OPTIONS=options, START=stuck.start, CLOSE=stuck.close)
 
 
