@@ -25,6 +25,7 @@ SUBSYSTEMS = (
     "restarts",
     "runs",
     "serve",
+    "supervisor",
     "thread",
     "watchdog",
 )
