@@ -37,6 +37,7 @@ class Host:
     #: Ends the process at once: no ``finally``, no ``atexit``.  Watchdog and third stop only.
     exit_now: Callable[[int], Any] = os._exit
     handle: Callable[..., Any] = signal.signal
+    handled: Callable[[int], Any] = signal.getsignal
     mask: Callable[..., Any] = signal.pthread_sigmask
     wakeup_fd: Callable[..., int] = signal.set_wakeup_fd
     #: The alarm that survives an exec; SIGALRM with its default action ends the process.

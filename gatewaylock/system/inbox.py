@@ -154,7 +154,7 @@ class Inbox:
             give_back.callback(self._host.wakeup_fd, previous)
             give_back.callback(self._give_back)
             for number in signal_numbers():
-                if number in MAY_BE_IGNORED and signal.getsignal(number) is signal.SIG_IGN:
+                if number in MAY_BE_IGNORED and self._host.handled(number) is signal.SIG_IGN:
                     continue
                 before = self._host.handle(number, self.on_signal)
                 # None: a handler that was not installed from Python, which cannot be put back
@@ -167,7 +167,7 @@ class Inbox:
             return
         self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in self._borrowed:
-            if signal.getsignal(number) != self.on_signal:
+            if self._host.handled(number) != self.on_signal:
                 name = signal.Signals(number).name
                 log.warning("start() has a handler of its own for %s: we no longer see that signal", name)
 
