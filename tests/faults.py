@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import errno
+import gc
 import importlib
 import json
 import logging
@@ -21,6 +22,7 @@ import socket
 import sys
 import tempfile
 import threading
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +49,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     ).split(),
     "socket": ("socketpair",),
     "threading": (),
+    "faulthandler": (),
     "select": (),
     "selectors": (),
     "fcntl": ("flock",),
@@ -72,6 +75,7 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self.fault: Fault | None = None
         self.struck = self.on = False
+        self.site = ""  #: where it struck
         self._lock = threading.Lock()
 
     def begin(self, fault: Fault | None) -> None:
@@ -87,6 +91,7 @@ class Faults:
             if self.fault is None or (op, self.counts[op]) != (self.fault.op, self.fault.at):
                 return
             self.struck = True
+            self.site = _site()
         if op == "Thread.start":
             raise RuntimeError("can't start new thread")
         raise OSError(self.fault.error, os.strerror(self.fault.error))
@@ -133,6 +138,8 @@ class Faults:
         own: dict[str, Any] = {
             call: self.before(f"{name}.{call}", getattr(real, call)) for call in CALLS[name]
         }
+        if name == "faulthandler":
+            own["dump_traceback"] = lambda *args, **kw: None
         own.update({"socket": self._sockets, "threading": self._threads, "select": self._polls}.get(name, dict)())
         if name == "selectors":
             own.update(self._selectors())
@@ -201,6 +208,14 @@ class Faults:
                 return super().select(*args)
 
         return {"DefaultSelector": Selector}
+
+
+def _site() -> str:
+    """Where in our code the call is made that fails: ``module.function``."""
+    frame = sys._getframe(2)
+    while not frame.f_globals["__name__"].startswith("gatewaylock."):
+        frame = frame.f_back  # type: ignore[assignment]
+    return f"{frame.f_globals['__name__'].removeprefix('gatewaylock.')}.{frame.f_code.co_name}"
 
 
 def _method(faults: Faults, op: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -449,3 +464,129 @@ STORIES: dict[str, tuple[Callable[[Stage], None], dict[str, Any]]] = {
     "overlapped": (overlapped, {"restart_mode": "overlap", "probation": 0.02}),
     "asked": (asked, {}),
 }
+
+
+# -- what must be true afterwards ----------------------------------------------------------------------
+
+
+class Log(logging.Handler):
+    """What was logged, as text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, with its traceback."""
+        self.lines.append(f"{record.levelname} {logging.Formatter().format(record)}")
+
+
+class Theatre:
+    """Tells stories, one at a time."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+
+    def calls(self, story: str) -> Counter[str]:
+        """How often each call is made when nothing fails.  AssertionError when something does."""
+        found = self.tell(story, None)
+        assert not found, (story, found)
+        return self.faults.counts
+
+    def tell(self, story: str, fault: Fault | None) -> list[str]:
+        """What is wrong after *story* with *fault*; nothing, if all is well."""
+        plot, options = STORIES[story]
+        log = Log()
+        logger = logging.getLogger("gatewaylock")
+        before = _descriptors()
+        with tempfile.TemporaryDirectory(prefix="gw-", ignore_cleanup_errors=True) as directory:
+            run_dir = Path(directory) / "run"
+            stage = Stage(self.faults, run_dir, **options)
+            logger.addHandler(log)
+            level, logger.level = logger.level, logging.INFO
+            propagate, logger.propagate = logger.propagate, False
+            try:
+                with self.faults.installed():
+                    wrong = self._play(stage, plot, fault)
+                    self.faults.on = False
+                    wrong += _afterwards(stage, run_dir)
+            finally:
+                logger.removeHandler(log)
+                logger.level, logger.propagate = level, propagate
+                stage.children.end()
+        del stage
+        if not wrong and fault and self.faults.struck and not _told(fault, log.lines, self.error):
+            wrong.append("nobody says what happened")
+        if not wrong and _descriptors() > before:
+            gc.collect()
+            if (after := _descriptors()) > before:
+                wrong.append(f"{after - before} descriptor(s) left open")
+        self.lines = log.lines
+        return wrong
+
+    def _play(self, stage: Stage, plot: Callable[[Stage], None], fault: Fault | None) -> list[str]:
+        self.error: BaseException | None = None
+        self.faults.begin(fault)
+        try:
+            plot(stage)
+        except OSError as error:  # the making of the Gateway itself failed: heard by whoever made it
+            self.error = error
+        room = stage.room
+        if room is None:
+            return stage.late if self.error else ["no gateway, and no error"]
+        wrong = list(stage.late) + _serving(stage, room)
+        if room.paper.handlers.get(signal.SIGTERM) and not room.over:
+            room.paper.signal(signal.SIGTERM)
+        room.gateway.request_stop("the end of the story")
+        if not room.ends(PATIENCE):
+            room.gateway.request_stop("again")
+            wrong.append(f"a stop was not heard: {room.gateway.phase.value}" if not room.over else "")
+        stage.release.set()
+        if not room.ends(PATIENCE):
+            wrong.append(f"the loop hangs: {room.gateway.phase.value}\n{_stack(room.thread)}")
+        self.error = room.error
+        return [text for text in wrong if text]
+
+
+def _serving(stage: Stage, room: Inside) -> list[str]:
+    """Of one that says that it serves."""
+    stage.faults.on, on = False, stage.faults.on
+    try:
+        if room.over or not room.gateway.status().ready:
+            return []
+        wrong = [] if not is_free(stage.run_dir) else ["it serves, and the name is free"]
+        try:
+            assert room.gateway.lanes.submit(int, lane="another").result(PATIENCE) == 0
+        except Exception as error:
+            wrong.append(f"it serves, and takes no work: {error!r}")
+    finally:
+        stage.faults.on = on
+    return wrong
+
+
+def _afterwards(stage: Stage, run_dir: Path) -> list[str]:
+    """Of one that has ended, or never began."""
+    wrong = [] if not run_dir.exists() or is_free(run_dir) else ["it has ended, and the name is not free"]
+    wrong += [f"a future was never settled: {future}" for future in stage.futures if not future.done()]
+    return wrong
+
+
+#: calls whose failure changes nothing that anybody could want to know
+SILENT = ("os.close",)
+
+
+def _told(fault: Fault, lines: list[str], error: BaseException | None) -> bool:
+    if fault.op in SILENT:
+        return True
+    said = "\n".join([*lines, repr(error), str(error)])
+    words = [os.strerror(fault.error), errno.errorcode[fault.error], f"Errno {fault.error}", "can't start new thread"]
+    return any(word in said for word in words)
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _stack(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return "".join(traceback.format_stack(frame)[-6:]) if frame else ""

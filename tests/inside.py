@@ -104,6 +104,7 @@ class Inside:
         **options: Any,
     ) -> None:
         self.paper = paper or Paper()
+        os.environ["GATEWAY_SUPERVISOR"] = "none"  # not what happens to run the tests
         self.gateway = Gateway(
             "inside", run_dir=str(run_dir), host=self.paper.host(**calls or {}), limits=limits, **options
         )

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 #: everything here that logs
 SUBSYSTEMS = (
+    "audit",
+    "callbacks",
     "control",
     "drain",
     "gateway",

@@ -107,6 +107,10 @@ class Lanes:
         """Tasks running now.  Takes no lock."""
         return len(self._queues.running)
 
+    def admits(self) -> bool:
+        """Whether new tasks are accepted.  Takes no lock."""
+        return not self._closed
+
     def queued_count(self) -> int:
         """Tasks that have not begun.  Takes no lock."""
         return max(0, self._queues.total - len(self._queues.running))
