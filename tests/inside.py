@@ -16,7 +16,9 @@ from gatewaylock.core.plan import Phase
 from gatewaylock.system.host import Host
 
 LIMIT = 20.0  # seconds after which something here hangs
-QUICK = Limits(drain=0.15, shutdown=0.15, stop=0.3, start=0.3, first_start=0.0, preflight=0.3, lock=0.1, abort=0.05)
+QUICK = Limits(
+    drain=0.15, shutdown=0.15, stop=0.3, start=0.3, first_start=0.0, preflight=0.3, lock=0.1, abort=0.05
+)
 
 
 class Died(SystemExit):
@@ -170,7 +172,9 @@ def is_free(run_dir: Path) -> bool:
 
 
 @contextmanager
-def inside(run_dir: Path, start: Callable[[Gateway], Any] = lambda gateway: Quick(), **options: Any) -> Iterator[Inside]:
+def inside(
+    run_dir: Path, start: Callable[[Gateway], Any] = lambda gateway: Quick(), **options: Any
+) -> Iterator[Inside]:
     """One that serves; stopped at the end."""
     room = Inside(run_dir, start, **options).begin()
     assert room.serves()

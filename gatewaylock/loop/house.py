@@ -11,6 +11,7 @@ from ..core.deadline import Deadline
 from ..core.errors import AddressTakenError, GatewayLockError
 from ..core.events import Event
 from ..core.plan import Outcome, Verdict
+from ..core.tried import tried
 from ..system.history import History
 from ..system.host import close_after_fork
 from ..system.image import Handoff
@@ -35,6 +36,7 @@ class House:
         self, options: Options, around: Surroundings, work: Work, desk: Desk, inherited: Handoff | None
     ) -> None:
         self.options, self.around, self.work = options, around, work
+        self.pid = around.host.pid()
         wake = inherited.wake if inherited and inherited.wake[0] >= 0 else None
         self.inbox = Inbox(around.host, wake)
         self.diary: Diary | None = None
@@ -45,11 +47,6 @@ class House:
         self._door = Listeners(around.host, inherited.door if inherited else None)
         self._control: ControlServer | None = None
         self._waiting = inherited.waiting if inherited else ()
-
-    @property
-    def pid(self) -> int:
-        """Ours."""
-        return self.around.host.pid()
 
     def meaning(self, number: int) -> Meaning:
         """What a signal asks for."""
@@ -115,10 +112,15 @@ class House:
                     raise
                 log.warning("no control socket for this gateway: %s", error)
                 return
-            self._control = ControlServer(door, self._desk, known=known)
-            self._control.adopt(self._waiting)
-            self._control.start()
-            close_after_fork(self._control.forget)
+            control = ControlServer(door, self._desk, known=known)
+            control.adopt(self._waiting)
+            try:
+                control.start()
+            except BaseException:
+                control.close()
+                raise
+            self._control = control
+            close_after_fork(control.forget)
 
     def tell(self, event: Event) -> None:
         """Those who watch hear of it."""
@@ -184,13 +186,13 @@ class House:
         """
         for message in self.inbox.pending():
             if isinstance(message, Ask):
-                message.answer(Verdict.no("the gateway has ended"))
+                tried(message.answer, Verdict.no("the gateway has ended"))
             elif isinstance(message, Cancelled):
-                message.answer(message.verdict)
-        self.listeners.close(unlink=not handed_over)
-        self._door.close(unlink=not handed_over)
-        self.release_lock()
+                tried(message.answer, message.verdict)
+        tried(self.listeners.close, unlink=not handed_over)
+        tried(self._door.close, unlink=not handed_over)
+        tried(self.release_lock)
         if self._control:
-            self._control.announce(outcome)
-            self._control.close()
-        self.inbox.close()
+            tried(self._control.announce, outcome)
+            tried(self._control.close)
+        tried(self.inbox.close)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Phase
+from ..core.tried import tried
 from ..system import image
 from ..system.image import Handoff
 from ..system.successor import Channel
@@ -76,27 +77,28 @@ class Run:
             self._house.inbox.hush()
 
     def _leave(self, exits: bool) -> None:
-        vitals, work = self._vitals, self._house.work
-        text, done = vitals.farewell
+        vitals, house = self._vitals, self._house
         finished = vitals.phase is Phase.EXITED and not vitals.broken
         if vitals.phase is not Phase.EXITED:
             vitals.leave_phase(Phase.EXITED, "broken")
         if vitals.proving:
-            vitals.proving.cancel()
+            tried(vitals.proving.cancel)
+        tried(self._leave_the_other)
+        text, done = vitals.farewell
+        left = vitals.left or house.work.live()
+        house.work.end()
+        outcome = vitals.outcome(text, house.pid, done)
+        vitals.tell("end", code=vitals.code, text=text, left=left)
+        house.leave(outcome, handed_over=vitals.handed_over or vitals.channel is not None)
+        if not (finished and exits):
+            # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.
+            house.watchdog.disarm()
+
+    def _leave_the_other(self) -> None:
+        """The process that succeeds us, or that we were to succeed."""
+        vitals, (text, done) = self._vitals, self._vitals.farewell
         if vitals.handing:
             vitals.handing.successor.close() if vitals.handed_over else vitals.handing.end(vitals.deadline)
-        theirs = vitals.handed_over or vitals.channel is not None
         if vitals.channel:
             vitals.channel.say("stopped" if done is Action.STOP else "failed", text)
             vitals.channel.close()
-        left = vitals.left or work.live()
-        work.restarts.close()
-        work.lanes.close()
-        work.lanes.abandon()
-        work.lanes.shutdown()
-        outcome = vitals.outcome(text, self._house.pid, done)
-        vitals.tell("end", code=vitals.code, text=text, left=left)
-        self._house.leave(outcome, handed_over=theirs)
-        if not (finished and exits):
-            # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.
-            self._house.watchdog.disarm()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -214,8 +215,9 @@ def _unset_alarm(host: Host, before: tuple[Any, bool] | None) -> None:
 def _quietly(call: Callable[..., object], *args: object) -> None:
     try:
         call(*args)
-    except OSError:
-        pass  # closed already, by a program that closes everything
+    except OSError as error:
+        if error.errno != errno.EBADF:  # closed already, by a program that closes everything
+            log.warning("what was made ready for the next image is not as it was: %s", error)
 
 
 def block_signals(host: Host) -> tuple[int, ...]:

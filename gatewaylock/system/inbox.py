@@ -55,6 +55,8 @@ def signal_numbers() -> tuple[int, ...]:
     return tuple(getattr(signal, rule.signal) for rule in RULES)
 
 
+PAUSE = 0.1  # seconds without poll() when the system has no memory for it
+
 #: SIGTERM and SIGUSR1 are ours whatever somebody before us thought of them: a stop is never ignored
 MAY_BE_IGNORED = (signal.SIGINT, signal.SIGHUP)
 
@@ -101,13 +103,17 @@ class Inbox:
         self._messages.put(message)
         self.wake()
 
-    def wake(self) -> None:
-        """Have whoever waits look again."""
-        if self._open:
+    def wake(self) -> bool:
+        """Have whoever waits look again; False when that cannot be."""
+        for _ in range(2 if self._open else 0):
             try:
                 os.write(self._write, b"\0")
-            except (BlockingIOError, OSError):
-                pass  # full: then there is something to read anyway; closed: nobody waits
+            except BlockingIOError:
+                pass  # full: there is something to read anyway
+            except OSError:
+                continue  # no message may lie there until the next one comes
+            return True
+        return False
 
     def wait(self, deadline: Deadline = NEVER) -> object | None:
         """The next message; None when *deadline* passes first.  For one thread only."""
@@ -124,7 +130,12 @@ class Inbox:
         poller = select.poll()  # not select(): it fails for descriptors of 1024 and more
         poller.register(self._read, select.POLLIN)
         timeout = deadline.timeout()
-        return bool(poller.poll(None if timeout is None else timeout * 1000))
+        try:
+            return bool(poller.poll(None if timeout is None else timeout * 1000))
+        except OSError as error:  # out of memory
+            log.warning("the inbox is looked into again: %s", error)
+            threading.Event().wait(min(PAUSE, deadline.left()))
+            return True
 
     def signals(self) -> list[int]:
         """Take the signals whose wake-up bytes are there, without taking the messages.
@@ -210,8 +221,10 @@ class Inbox:
         """Give the descriptors back."""
         if self._open:
             self._open = False
-            os.close(self._read)
-            os.close(self._write)
+            try:
+                os.close(self._read)
+            finally:
+                os.close(self._write)
 
     def _bytes(self) -> list[int]:
         try:

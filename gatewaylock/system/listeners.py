@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ..core.errors import AddressTakenError, ConfigError
 from .host import Host, close_after_fork
@@ -61,8 +62,11 @@ class Listeners:
 
     def addresses(self) -> tuple[str, ...]:
         """Where we listen, as ``host:port`` or ``unix:path``."""
-        alive = [listener for listener in self._sockets.values() if listener.fileno() >= 0]
-        return tuple(_address(listener) for listener in alive)
+        found = []
+        for listener in list(self._sockets.values()):
+            with suppress(OSError):  # closed, by us or by a server; at this moment even
+                found.append(_address(listener))
+        return tuple(found)
 
     def descriptors(self) -> dict[str, int]:
         """Address asked for -> descriptor, for a hand-over."""

@@ -97,8 +97,10 @@ class Channel:
         """The next word; ``gone`` at the end of the other side, ``late`` at *deadline*."""
         while b"\n" not in self._said:
             timeout = deadline.timeout()
-            self._end.settimeout(None if timeout is None else max(0.001, timeout))  # 0 would not wait at all
-            try:
+            try:  # closed by another thread: that is the end too
+                self._end.settimeout(
+                    None if timeout is None else max(0.001, timeout)
+                )  # 0 would not wait at all
                 chunk = self._end.recv(LINE)
             except TimeoutError:
                 return Word("late")
