@@ -79,6 +79,7 @@ class Faults:
         self.fault: Fault | None = None
         self.struck = self.on = False
         self.site: tuple[str, ...] = ()  #: where it struck
+        self.on_strike: Callable[[tuple[str, ...]], object] = lambda site: None
         self._lock = threading.Lock()
 
     def begin(self, fault: Fault | None) -> None:
@@ -95,6 +96,7 @@ class Faults:
                 return
             self.struck = True
             self.site = _site()
+        self.on_strike(self.site)
         if op == "Thread.start":
             raise RuntimeError("can't start new thread")
         raise OSError(self.fault.error, os.strerror(self.fault.error))
@@ -566,9 +568,13 @@ class Theatre:
             room.gateway.request_stop("again")
             wrong.append(f"a stop was not heard: {room.gateway.phase.value}" if not room.over else "")
         stage.release.set()
+        room.gateway.lanes.shutdown()  # where run() itself could not be
         if not room.ends(PATIENCE):
             wrong.append(f"the loop hangs: {room.gateway.phase.value}\n{_stack(room.thread)}")
         self.error = room.error
+        served = any(event.kind == "phase" and event.facts["edge"] == "ready" for event in room.events)
+        if served and isinstance(room.error, Exception):
+            wrong.append(f"it had served, and died of {room.error!r}")
         return [text for text in wrong if text]
 
     def _told(self, fault: Fault, lines: list[str]) -> bool:
@@ -617,6 +623,7 @@ SILENT = {
     "system.history._read": "the history is for people",
     "system.rundir.is_linked": "looked at again",
     "system.rundir.close": "of what was only looked at",
+    "system.flock.is_open": "EBADF alone means that it is not",
     "system.guard.address_of": "one namespace for all, where /proc does not tell",
     "system.watchdog._never_blocking_stderr": "a copy has to do",
     "system.listeners._remove_stale": "bind says what is wrong",

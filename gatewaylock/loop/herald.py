@@ -29,6 +29,7 @@ SUBSYSTEMS = (
     "restarts",
     "runs",
     "serve",
+    "successor",
     "supervisor",
     "thread",
     "watchdog",

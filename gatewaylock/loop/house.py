@@ -98,7 +98,7 @@ class House:
     def release_lock(self) -> None:
         """Give the name up while parked, so that a fixed gateway can start beside us."""
         if self._lock:
-            self._lock.release()
+            tried(self._lock.release)
 
     def open_doors(self) -> None:
         """Before a life starts: the control socket answers, listeners may be asked for."""
@@ -191,7 +191,7 @@ class House:
                 tried(message.answer, message.verdict)
         tried(self.listeners.close, unlink=not handed_over)
         tried(self._door.close, unlink=not handed_over)
-        tried(self.release_lock)
+        self.release_lock()
         if self._control:
             tried(self._control.announce, outcome)
             tried(self._control.close)

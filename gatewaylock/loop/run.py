@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from contextlib import ExitStack
 
 from ..core.deadline import Deadline
-from ..core.plan import Action, Phase
+from ..core.errors import GatewayError
+from ..core.plan import Action, Phase, Verdict
 from ..core.tried import tried
 from ..system import image
 from ..system.image import Handoff
@@ -14,10 +16,13 @@ from ..system.successor import Channel
 from .birth import Birth
 from .herald import Herald
 from .house import House
+from .messages import Ask
 from .requests import Requests
 from .respawn import Respawn
 from .succeeding import Succeeding
 from .vitals import Vitals
+
+log = logging.getLogger("gatewaylock.gateway")
 
 
 class Run:
@@ -33,9 +38,10 @@ class Run:
         with ExitStack() as leave:
             leave.enter_context(Herald().speaks())
             leave.callback(self._leave, exits)
+            leave.push(self._raised)
             if inherited and inherited.channel >= 0:
                 self._vitals.channel = Channel.inherited(inherited.channel)
-            self._take_lock(inherited)
+            self._house.take_lock(inherited)
             self._house.open_diary(self._vitals)
             if signals:
                 leave.enter_context(self._house.inbox.borrowed())
@@ -49,12 +55,11 @@ class Run:
                 self._house.watchdog.renew()
         return self._vitals.code
 
-    def _take_lock(self, inherited: Handoff | None) -> None:
-        try:
-            self._house.take_lock(inherited)
-        except Exception as error:
-            self._vitals.farewell = (str(error), None)  # for the one whom we were to succeed
-            raise
+    def _raised(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """What those hear who wait for us, and the one whom we were to succeed."""
+        if error is not None and self._vitals.phase is not Phase.EXITED:
+            text = str(error) if isinstance(error, GatewayError) else f"the gateway has ended: {error!r}"
+            self._vitals.farewell = (text, None)
 
     def _turn(self) -> None:
         match self._vitals.phase:
@@ -63,7 +68,16 @@ class Run:
             case Phase.RESPAWNING:
                 self._respawn.go()
             case _:
-                self._requests.handle(self._house.inbox.wait(self._vitals.wake))
+                self._handle(self._house.inbox.wait(self._vitals.wake))
+
+    def _handle(self, message: object) -> None:
+        """One message.  One that fails makes no later one fail; of a stop the watchdog sees the end."""
+        try:
+            self._requests.handle(message)
+        except Exception:
+            log.exception("the gateway goes on after %r has failed", message)
+            if isinstance(message, Ask):
+                message.answer(Verdict.no("this request failed; the gateway's log says why"))
 
     def _take_over(self, handoff: Handoff) -> None:
         """After an exec: our watchdog before the alarm ends, our handlers before the signals come."""

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..core.deadline import Deadline
+from ..core.tried import tried
 from .host import Host
 from .inbox import signal_numbers
 
@@ -203,7 +204,7 @@ def _set_alarm(host: Host, deadline: Deadline) -> tuple[Any, bool] | None:
 
 
 def _unset_alarm(host: Host, before: tuple[Any, bool] | None) -> None:
-    host.alarm(signal.ITIMER_REAL, 0)
+    tried(host.alarm, signal.ITIMER_REAL, 0)
     if before is not None:
         handler, blocked = before
         if blocked:
@@ -222,13 +223,17 @@ def _quietly(call: Callable[..., object], *args: object) -> None:
 
 def block_signals(host: Host) -> tuple[int, ...]:
     """Block our signals in this thread; those that were not blocked before, to unblock again."""
-    before = host.mask(signal.SIG_BLOCK, signal_numbers())
+    try:
+        before = host.mask(signal.SIG_BLOCK, signal_numbers())
+    except OSError as error:
+        log.warning("signals cannot be blocked: %s", error)  # one that comes now ends the next image
+        return ()
     return tuple(int(number) for number in signal_numbers() if number not in before)
 
 
 def unblock_signals(host: Host, numbers: Sequence[int]) -> None:
     """The other half."""
-    host.mask(signal.SIG_UNBLOCK, numbers)
+    tried(host.mask, signal.SIG_UNBLOCK, numbers)
 
 
 def _cwd() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -15,6 +16,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from ..core.deadline import NEVER, Deadline
+from ..core.tried import tried
 from .host import Host, around_fork
 
 log = logging.getLogger("gatewaylock.inbox")
@@ -55,7 +57,7 @@ def signal_numbers() -> tuple[int, ...]:
     return tuple(getattr(signal, rule.signal) for rule in RULES)
 
 
-PAUSE = 0.1  # seconds without poll() when the system has no memory for it
+PAUSE = 0.1  # seconds to the next look when the system has no memory for one
 
 #: SIGTERM and SIGUSR1 are ours whatever somebody before us thought of them: a stop is never ignored
 MAY_BE_IGNORED = (signal.SIGINT, signal.SIGHUP)
@@ -132,9 +134,8 @@ class Inbox:
         timeout = deadline.timeout()
         try:
             return bool(poller.poll(None if timeout is None else timeout * 1000))
-        except OSError as error:  # out of memory
-            log.warning("the inbox is looked into again: %s", error)
-            threading.Event().wait(min(PAUSE, deadline.left()))
+        except OSError as error:
+            self._rest(error)
             return True
 
     def signals(self) -> list[int]:
@@ -162,7 +163,7 @@ class Inbox:
         """
         with ExitStack() as give_back:
             previous = self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
-            give_back.callback(self._host.wakeup_fd, previous)
+            give_back.callback(tried, self._host.wakeup_fd, previous)
             give_back.callback(self._give_back)
             for number in signal_numbers():
                 if number in MAY_BE_IGNORED and self._host.handled(number) is signal.SIG_IGN:
@@ -189,13 +190,13 @@ class Inbox:
         for this thread alone.
         """
         for number in self._borrowed:
-            self._host.handle(number, signal.SIG_IGN)
+            tried(self._host.handle, number, signal.SIG_IGN)
         self._borrowed.clear()
 
     def _give_back(self) -> None:
         while self._borrowed:
             number, handler = self._borrowed.popitem()
-            self._host.handle(number, handler)
+            tried(self._host.handle, number, handler)
 
     def _before_fork(self) -> None:
         """A signal for the child must not find our handler there, which would tell us to stop."""
@@ -231,3 +232,12 @@ class Inbox:
             return [number for number in os.read(self._read, 65536) if number]
         except BlockingIOError:
             return []
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                raise  # somebody closed what is ours: no signal will ever be heard again
+            self._rest(error)
+            return []
+
+    def _rest(self, error: OSError) -> None:
+        log.warning("the inbox is looked into again: %s", error)
+        threading.Event().wait(PAUSE)

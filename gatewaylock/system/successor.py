@@ -15,6 +15,7 @@ other sees at once.  An old process that dies while the successor is warm has le
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -29,6 +30,8 @@ from .image import HANDOFF, PID_TO_COME, CommandLine, Handoff
 
 if TYPE_CHECKING:
     import subprocess
+
+log = logging.getLogger("gatewaylock.successor")
 
 VERSION = 1
 LINE = 65536  # bytes
@@ -191,7 +194,10 @@ class Successor:
             return False
         try:
             signal.pidfd_send_signal(self._pidfd, number)
-        except OSError:
+        except ProcessLookupError:
+            return False
+        except OSError as error:
+            log.warning("the successor (pid %d) cannot be sent signal %d: %s", self.pid, number, error)
             return False
         return True
 
