@@ -55,12 +55,18 @@ class ControlServer:
     ) -> None:
         self._listener, self._desk, self._known = listener, desk, known
         self._crowd, self._waiting = Crowd(patience), Waiting()
-        self._selector = selectors.DefaultSelector()
         self._watchers = Watchers(desk.status, self._unregister)
         self._wake, self._woken = socket.socketpair()
+        try:
+            self._selector = selectors.DefaultSelector()
+        except BaseException:
+            self._wake.close()
+            self._woken.close()
+            raise
         self._accepting = self._shut = False
         self._pause: Deadline | None = None
         self._closing = False
+        self._rest = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="gatewaylock-control", daemon=True)
 
     def start(self) -> None:
@@ -73,8 +79,10 @@ class ControlServer:
     def close(self) -> None:
         """Stop answering; who still waits sees the connection end."""
         self._closing = True
+        self._rest.set()
         self._look()
-        self._thread.join(JOIN)
+        if self._thread.ident is not None:
+            self._thread.join(JOIN)
         self._watchers.close()
         self._waiting.close()
         for client in self._crowd:
@@ -118,13 +126,20 @@ class ControlServer:
 
     def _serve(self) -> None:
         while not self._closing:
-            self._open_or_shut()
-            until = min(self._crowd.next_deadline(), self._pause or NEVER, self._watchers.next_deadline())
-            for key, _ in self._selector.select(until.timeout()):
-                self._ready(key)
-            for client in self._crowd.overdue():
-                self._refuse(client, "nothing was asked in time", "late")
-            self._pass_on()
+            try:
+                self._turn()
+            except Exception:  # out of memory, or a fault of ours: the next stop has to be heard
+                log.exception("the control socket goes on after %g s", PAUSE)
+                self._rest.wait(PAUSE)
+
+    def _turn(self) -> None:
+        self._open_or_shut()
+        until = min(self._crowd.next_deadline(), self._pause or NEVER, self._watchers.next_deadline())
+        for key, _ in self._selector.select(until.timeout()):
+            self._ready(key)
+        for client in self._crowd.overdue():
+            self._refuse(client, "nothing was asked in time", "late")
+        self._pass_on()
 
     def _ready(self, key: selectors.SelectorKey) -> None:
         if key.fileobj is self._woken:
@@ -156,10 +171,15 @@ class ControlServer:
             log.warning("no control connections for %g s: %s", PAUSE, error)
             self._pause = Deadline.after(PAUSE)
             return
-        connection.settimeout(SEND)
-        client = Client(connection, self._known)
+        try:
+            connection.settimeout(SEND)
+            client = Client(connection, self._known)
+            self._selector.register(connection, selectors.EVENT_READ, client)
+        except OSError as error:
+            log.warning("a control connection is closed: %s", error)
+            connection.close()
+            return
         self._crowd.add(client)
-        self._selector.register(connection, selectors.EVENT_READ, client)
         if client.uid not in (os.geteuid(), 0):
             log.warning("control connection of %s refused", client.who)
             self._refuse(client, "only the owner of this gateway and root may ask", "forbidden")

@@ -212,11 +212,12 @@ class Status:
     quiet: Quiet | None = None  #: while no new work is taken
     under_way: Account | None = None  #: the stop or restart that was accepted and has not ended
     last_restart: Account | None = None  #: how the last one went, refused and failed ones too
+    admits: bool = True  #: new tasks are accepted; in an ``overlap`` the successor does so already
 
     @property
     def ready(self) -> bool:
-        """Whether new work is accepted."""
-        return self.phase is Phase.SERVING
+        """Whether new work is to be sent here, and is accepted."""
+        return self.phase is Phase.SERVING and self.admits
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON: what ``gateway status --json`` prints.  Lanes are cut at 200 characters of their name."""

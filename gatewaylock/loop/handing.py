@@ -27,7 +27,7 @@ class Handing:
 
     def __init__(self, house: House, vitals: Vitals, successor: Successor) -> None:
         self._house, self._vitals, self.successor = house, vitals, successor
-        self.told_to_go = self.ready = self.on_trial = False
+        self.told_to_go = self.ready = self.on_trial = self.told_to_stop = False
         self.timers: list[threading.Timer] = []
         #: why it has failed; empty while it has not
         self.fault = ""
@@ -66,12 +66,13 @@ class Handing:
 
     def forward(self, number: int) -> None:
         """A stop that reached us is meant for whoever is the gateway now."""
-        self.successor.signal(number)
+        self.told_to_stop = self.successor.signal(number)
 
     def end(self, deadline: Deadline) -> None:
         """We stop, and so does it: politely when it may have begun to serve, by force at *deadline*."""
         self._stop_clocks()
-        if self.told_to_go and self.successor.signal(signal.SIGTERM):
+        # Once: a second SIGTERM would skip its drain.
+        if self.told_to_go and (self.told_to_stop or self.successor.signal(signal.SIGTERM)):
             self.successor.gone(deadline.earlier(0.2))
         self.successor.end()
 

@@ -12,6 +12,7 @@ from ..core.deadline import Deadline
 from ..core.errors import AddressTakenError, ConfigError, GatewayLockError
 from ..core.events import Event
 from ..core.plan import Outcome, Verdict
+from ..core.tried import tried
 from ..system.history import History
 from ..system.host import close_after_fork
 from ..system.image import Handoff
@@ -38,6 +39,7 @@ class House:
         self, options: Options, around: Surroundings, work: Work, desk: Desk, inherited: Handoff | None
     ) -> None:
         self.options, self.around, self.work = options, around, work
+        self.pid = around.host.pid()
         wake = inherited.wake if inherited and inherited.wake[0] >= 0 else None
         self.inbox = Inbox(around.host, wake)
         self.diary: Diary | None = None
@@ -57,11 +59,6 @@ class House:
         self._annex = SafeAnnex(options.annex)
         self._inherited = inherited
         self._lock_wait = 0.0
-
-    @property
-    def pid(self) -> int:
-        """Ours."""
-        return self.around.host.pid()
 
     def meaning(self, number: int) -> Meaning:
         """What a signal asks for."""
@@ -119,7 +116,7 @@ class House:
     def release_lock(self) -> None:
         """Give the name up while parked, so that a fixed gateway can start beside us."""
         if self._lock:
-            self._lock.release()
+            tried(self._lock.release)
 
     def open_doors(self, vitals: Vitals) -> None:
         """Before a life starts: the control socket and the annex answer, listeners may be asked for."""
@@ -141,10 +138,15 @@ class House:
                 raise
             log.warning("no control socket for this gateway: %s", error)
             return
-        self._control = ControlServer(door, self._desk, known=known)
-        self._control.adopt(self._inherited.waiting if self._inherited else ())
-        self._control.start()
-        close_after_fork(self._control.forget)
+        control = ControlServer(door, self._desk, known=known)
+        control.adopt(self._inherited.waiting if self._inherited else ())
+        try:
+            control.start()
+        except BaseException:
+            control.close()
+            raise
+        self._control = control
+        close_after_fork(control.forget)
 
     def _open_annex(self, host: str, port: int, vitals: Vitals) -> None:
         """A life that has others behind it does not fail for the lack of it."""
@@ -236,14 +238,14 @@ class House:
         """
         for message in self.inbox.pending():
             if isinstance(message, Ask):
-                message.answer(Verdict.no("the gateway has ended"))
+                tried(message.answer, Verdict.no("the gateway has ended"))
             elif isinstance(message, Cancelled):
-                message.answer(message.verdict)
-        self._annex.close()
-        self.listeners.close(unlink=not handed_over)
-        self._door.close(unlink=not handed_over)
+                tried(message.answer, message.verdict)
+        tried(self._annex.close)
+        tried(self.listeners.close, unlink=not handed_over)
+        tried(self._door.close, unlink=not handed_over)
         self.release_lock()
         if self._control:
-            self._control.announce(outcome)
-            self._control.close()
-        self.inbox.close()
+            tried(self._control.announce, outcome)
+            tried(self._control.close)
+        tried(self.inbox.close)

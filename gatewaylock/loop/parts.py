@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import ConfigError
 from ..core.limits import Limits
 from ..core.plan import Mode, Request
+from ..core.tried import tried
 from ..system.host import Host
 from ..system.image import CommandLine, Handoff
 from ..system.inbox import Meaning
@@ -84,6 +85,11 @@ class Work:
     def live(self) -> tuple[str, ...]:
         """The names of what is not done, for the log."""
         return (*self.lanes.live(), *self.runs.live())
+
+    def end(self) -> None:
+        """The end of the gateway: what is not done fails, nothing more begins."""
+        for step in (self.restarts.close, self.lanes.close, self.lanes.abandon, self.lanes.shutdown):
+            tried(step)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def report(options: Options, vitals: Vitals, work: Work, *, pid: int, addresses:
         quiet=_quiet(vitals) if phase is Phase.QUIET else None,
         under_way=vitals.accounts.open,
         last_restart=vitals.accounts.last_restart,
+        admits=lanes.admits(),
     )
 
 

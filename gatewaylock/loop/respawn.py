@@ -8,6 +8,7 @@ import signal
 from ..core.deadline import Deadline
 from ..core.ends import delay_before
 from ..core.plan import Action, Mode, Phase
+from ..core.tried import tried
 from ..system import image
 from .callbacks import LAST_WORD
 from .handing import Handing
@@ -98,10 +99,13 @@ class Respawn:
             self._take_back(handing)
             return
         if self._vitals.phase is Phase.RESPAWNING:
-            for number in signal.sigpending() & set(self._house.stops()):
-                handing.forward(number)
+            tried(self._forward_pending, handing)
             handing.leave()
         image.unblock_signals(host, blocked)
+
+    def _forward_pending(self, handing: Handing) -> None:
+        for number in signal.sigpending() & set(self._house.stops()):
+            handing.forward(number)
 
     def _exec(self) -> None:
         if not self._have_lock():

@@ -81,9 +81,8 @@ class Restarting:
         if vitals.proving is None or proved.request is not vitals.proving.request:
             return  # of a restart that a stop has overtaken
         proof, vitals.proving = vitals.proving.proof, None
-        if not proved.fault:
-            if isinstance(proof, Warming):
-                vitals.handing = Handing(self._house, vitals, proof.successor)
+        fault = proved.fault or self._take_hold(proof)
+        if not fault:
             self._restart_now(proved.request)
             return
         self._house.work.restarts.settled()
@@ -93,10 +92,18 @@ class Restarting:
             "restart refused, this gateway %s: the next version %s",
             vitals.about("refused", proved.request),
         )
-        log.error(text, state, proved.fault, extra=about)
-        self._house.announce(
-            vitals.outcome(f"restart refused: the next version {proved.fault}", self._house.pid)
-        )
+        log.error(text, state, fault, extra=about)
+        self._house.announce(vitals.outcome(f"restart refused: the next version {fault}", self._house.pid))
+
+    def _take_hold(self, proof: object) -> str:
+        """Listen to the successor, where there is one; why that cannot be, else empty."""
+        if isinstance(proof, Warming):
+            try:
+                self._vitals.handing = Handing(self._house, self._vitals, proof.successor)
+            except RuntimeError as error:
+                proof.cancel()
+                return f"cannot be listened to: {error}"
+        return ""
 
     def _prove(self, request: Request, mode: Mode) -> None:
         around = self._house.around

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from contextlib import ExitStack
 
 from ..core.deadline import Deadline
-from ..core.plan import Action, Phase
+from ..core.errors import GatewayError
+from ..core.plan import Action, Phase, Verdict
+from ..core.tried import tried
 from ..system import image
 from ..system.image import Handoff
 from ..system.leftover import wait_for_left_over
@@ -14,11 +17,14 @@ from ..system.reaper import Reaper
 from ..system.successor import Channel
 from .birth import Birth
 from .house import House
+from .messages import Ask
 from .requests import Requests
 from .respawn import Respawn
 from .scribe import Scribe
 from .succeeding import Succeeding
 from .vitals import Vitals
+
+log = logging.getLogger("gatewaylock.gateway")
 
 
 class Run:
@@ -37,7 +43,8 @@ class Run:
             leave.enter_context(Scribe().speaks())
             self._have_herald(leave, exits)
             leave.callback(self._leave, exits)
-            self._take_lock(inherited)
+            leave.push(self._raised)
+            self._house.take_lock(inherited)
             self._house.open_diary(self._vitals)
             if signals:
                 leave.enter_context(Reaper(self._house.around.host).at_work())
@@ -58,12 +65,11 @@ class Run:
 
             leave.enter_context(Herald(self._house, self._vitals, self._requests.stopping, exits=exits))
 
-    def _take_lock(self, inherited: Handoff | None) -> None:
-        try:
-            self._house.take_lock(inherited)
-        except Exception as error:
-            self._vitals.farewell = (str(error), None)  # for the one whom we were to succeed
-            raise
+    def _raised(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """What those hear who wait for us, and the one whom we were to succeed."""
+        if error is not None and self._vitals.phase is not Phase.EXITED:
+            text = str(error) if isinstance(error, GatewayError) else f"the gateway has ended: {error!r}"
+            self._vitals.farewell = (text, None)
 
     def _turn(self) -> None:
         match self._vitals.phase:
@@ -72,7 +78,16 @@ class Run:
             case Phase.RESPAWNING:
                 self._respawn.go()
             case _:
-                self._requests.handle(self._house.inbox.wait(self._vitals.wake))
+                self._handle(self._house.inbox.wait(self._vitals.wake))
+
+    def _handle(self, message: object) -> None:
+        """One message.  One that fails makes no later one fail; of a stop the watchdog sees the end."""
+        try:
+            self._requests.handle(message)
+        except Exception:
+            log.exception("the gateway goes on after %r has failed", message)
+            if isinstance(message, Ask):
+                message.answer(Verdict.no("this request failed; the gateway's log says why"))
 
     def _take_over(self, handoff: Handoff) -> None:
         """After an exec: our watchdog before the alarm ends, our handlers before the signals come."""
@@ -88,28 +103,29 @@ class Run:
             self._house.inbox.hush()
 
     def _leave(self, exits: bool) -> None:
-        vitals, work = self._vitals, self._house.work
-        text, done = vitals.farewell
+        vitals, house = self._vitals, self._house
         finished = vitals.phase is Phase.EXITED and not vitals.broken
         if vitals.phase is not Phase.EXITED:
             vitals.leave_phase(Phase.EXITED, "broken")
         if vitals.proving:
-            vitals.proving.cancel()
+            tried(vitals.proving.cancel)
+        tried(self._leave_the_other)
+        text, done = vitals.farewell
+        left = vitals.left or house.work.live()
+        house.work.end()
+        outcome = vitals.outcome(text, house.pid, done)
+        vitals.tell("end", code=vitals.code, text=text, left=left)
+        house.leave(outcome, handed_over=vitals.handed_over or vitals.channel is not None)
+        if not (finished and exits):
+            # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.
+            house.watchdog.disarm()
+
+    def _leave_the_other(self) -> None:
+        """The process that succeeds us, or that we were to succeed."""
+        vitals, (text, done) = self._vitals, self._vitals.farewell
         if vitals.handing:
             vitals.handing.successor.close() if vitals.handed_over else vitals.handing.end(vitals.deadline)
-        theirs = vitals.handed_over or vitals.channel is not None
         if vitals.channel:
             self._house.hush()  # who has asked our annex hears from it before the other side ends us
             vitals.channel.say("stopped" if done is Action.STOP else "failed", text)
             vitals.channel.close()
-        left = vitals.left or work.live()
-        work.restarts.close()
-        work.lanes.close()
-        work.lanes.abandon()
-        work.lanes.shutdown()
-        outcome = vitals.outcome(text, self._house.pid, done)
-        vitals.tell("end", code=vitals.code, text=text, left=left)
-        self._house.leave(outcome, handed_over=theirs)
-        if not (finished and exits):
-            # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.
-            self._house.watchdog.disarm()

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+log = logging.getLogger("gatewaylock.gateway")
+
 #: everything here that logs
 SUBSYSTEMS = (
     "admin",
@@ -30,6 +32,7 @@ SUBSYSTEMS = (
     "restarts",
     "runs",
     "serve",
+    "successor",
     "supervisor",
     "thread",
     "watchdog",
@@ -63,8 +66,9 @@ class Scribe:
         loggers = [logging.getLogger(f"gatewaylock.{name}") for name in SUBSYSTEMS]
         try:
             self._thread.start()
-        except RuntimeError:
-            yield  # no thread to be had: as logging does it by itself
+        except RuntimeError as error:
+            log.warning("a log that nobody reads would hold us: %s", error)
+            yield
             return
         for logger in loggers:
             logger.addFilter(self.take)
@@ -103,7 +107,6 @@ class Scribe:
                 lost, self._lost = self._lost, 0
                 self._changed.notify_all()
             if lost:
-                log = logging.getLogger("gatewaylock.gateway")
                 log.warning("%d lines are missing here: nobody read the log", lost)
 
     def _next(self) -> logging.LogRecord | None:

@@ -38,10 +38,15 @@ class StartWatch:
     def __exit__(self, *exc_info: object) -> None:
         if self._watching:
             self._done = True
-            self._inbox.wake()
-            self._thread.join()
+            self._thread.join(None if self._inbox.wake() else 0)
 
     def _watch(self) -> None:
+        try:
+            self._look()
+        except OSError as error:
+            log.warning("nobody listens for a stop during start() any more: %s", error)
+
+    def _look(self) -> None:
         stops = 0
         while True:
             self._inbox.readable(NEVER)
@@ -50,4 +55,5 @@ class StartWatch:
                     stops += 1
                     self._on_stop(stops, number)
             if self._done:
+                self._inbox.wake()  # what was read here may have been for the loop
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -21,7 +22,9 @@ def is_ours(fd: int) -> bool:
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
+        if not isinstance(error, BlockingIOError):
+            log.warning("the lock cannot be proved: %s", error)
         return False
     return True
 
@@ -95,6 +98,6 @@ def is_open(fd: int) -> bool:
     """Whether *fd* is a descriptor at all."""
     try:
         os.fstat(fd)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno != errno.EBADF
     return True

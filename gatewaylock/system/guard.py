@@ -17,6 +17,7 @@ Linux only; elsewhere the lock file stands alone.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import socket
@@ -24,6 +25,8 @@ import struct
 import sys
 
 from ..core.deadline import Deadline
+
+log = logging.getLogger("gatewaylock.lock")
 
 
 def address_of(path: str) -> bytes:
@@ -55,6 +58,7 @@ def take(path: str) -> socket.socket | None:
     except OSError as error:
         guard.close()
         if error.errno != errno.EADDRINUSE:
+            log.warning("no guard beside the lock file, which must not be deleted: %s", error)
             return None
         if _holder_uid(path) in (os.geteuid(), None):
             raise BlockingIOError(errno.EAGAIN, "the guard is taken") from None

@@ -62,11 +62,10 @@ class History:
 
     def _read(self, name: str) -> list[dict[str, Any]]:
         try:
-            fd = self._run_dir.open_file(name, os.O_RDONLY)
+            text = self._run_dir.read(name, 2 * SIZE)
         except (OSError, RunDirError):
             return []
-        with os.fdopen(fd, "rb") as file:
-            found = [_parsed(line) for line in file.read(2 * SIZE).splitlines()]
+        found = [_parsed(line) for line in text.splitlines()]
         return [record for record in found if record]
 
 

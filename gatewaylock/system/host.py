@@ -41,6 +41,7 @@ class Host:
     #: Ends the process at once: no ``finally``, no ``atexit``.  Watchdog and third stop only.
     exit_now: Callable[[int], Any] = os._exit
     handle: Callable[..., Any] = signal.signal
+    handled: Callable[[int], Any] = signal.getsignal
     mask: Callable[..., Any] = signal.pthread_sigmask
     siginterrupt: Callable[[int, bool], None] = signal.siginterrupt
     #: Waits for a child; one that is the application's must not be taken from it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import json
 import logging
@@ -16,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..core.deadline import Deadline
+from ..core.tried import tried
+from .flushing import flush
 from .host import Host
 from .inbox import signal_numbers
 from .watchdog import never_blocking_stderr
@@ -26,7 +29,6 @@ PREFLIGHT = "GATEWAYLOCK_PREFLIGHT"
 PASSED = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 #: how the pid of a successor, which it does not have yet when this is written, stands in the hand-over
 PID_TO_COME = "pid-to-come"
-FLUSH = 0.2  # seconds
 
 log = logging.getLogger("gatewaylock.image")
 
@@ -204,7 +206,7 @@ def execute(host: Host, line: CommandLine, handoff: Handoff) -> OSError:
         if line.cwd and line.cwd != old_cwd:
             _try_chdir(host, line.cwd)
         alarmed = _set_alarm(host, Deadline(handoff.deadline))
-        _flush()
+        flush()
         host.execve(line.argv[0], list(line.argv), {**line.environ, HANDOFF: handoff.encode()})
     except (OSError, ValueError) as error:
         failure = error if isinstance(error, OSError) else OSError(str(error))
@@ -229,7 +231,7 @@ def _set_alarm(host: Host, deadline: Deadline) -> tuple[Any, bool] | None:
 
 
 def _unset_alarm(host: Host, before: tuple[Any, bool] | None) -> None:
-    host.alarm(signal.ITIMER_REAL, 0)
+    tried(host.alarm, signal.ITIMER_REAL, 0)
     if before is not None:
         handler, blocked = before
         if blocked:
@@ -241,19 +243,24 @@ def _unset_alarm(host: Host, before: tuple[Any, bool] | None) -> None:
 def _quietly(call: Callable[..., object], *args: object) -> None:
     try:
         call(*args)
-    except OSError:
-        pass  # closed already, by a program that closes everything
+    except OSError as error:
+        if error.errno != errno.EBADF:  # closed already, by a program that closes everything
+            log.warning("what was made ready for the next image is not as it was: %s", error)
 
 
 def block_signals(host: Host) -> tuple[int, ...]:
     """Block our signals in this thread; those that were not blocked before, to unblock again."""
-    before = host.mask(signal.SIG_BLOCK, signal_numbers())
+    try:
+        before = host.mask(signal.SIG_BLOCK, signal_numbers())
+    except OSError as error:
+        log.warning("signals cannot be blocked: %s", error)  # one that comes now ends the next image
+        return ()
     return tuple(int(number) for number in signal_numbers() if number not in before)
 
 
 def unblock_signals(host: Host, numbers: Sequence[int]) -> None:
     """The other half."""
-    host.mask(signal.SIG_UNBLOCK, numbers)
+    tried(host.mask, signal.SIG_UNBLOCK, numbers)
 
 
 def _cwd() -> str:
@@ -268,27 +275,3 @@ def _try_chdir(host: Host, path: str) -> None:
         host.chdir(path)
     except OSError as error:
         log.warning("cannot go back to %s: %s", path, error.strerror)
-
-
-def _flush() -> None:
-    """What is in buffers, as far as somebody reads it: a full pipe must not hold the restart."""
-    thread = threading.Thread(target=_flush_all, name="gatewaylock-flush", daemon=True)
-    try:
-        thread.start()
-        thread.join(FLUSH)
-    except RuntimeError:
-        _flush_all()  # no thread to be had; the alarm stands already
-
-
-def _flush_all() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError):
-            pass  # a closed pipe: nothing to save
-    for handler in logging.getLogger().handlers:
-        try:
-            handler.flush()
-        except Exception:
-            pass  # the next image logs to the same place, or says why not

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -15,6 +16,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from ..core.deadline import NEVER, Deadline
+from ..core.tried import tried
 from .host import Host, around_fork
 
 log = logging.getLogger("gatewaylock.inbox")
@@ -54,6 +56,8 @@ def signal_numbers() -> tuple[int, ...]:
     """The numbers of the signals that RULES names, in its order."""
     return tuple(getattr(signal, rule.signal) for rule in RULES)
 
+
+PAUSE = 0.1  # seconds to the next look when the system has no memory for one
 
 #: SIGTERM and SIGUSR1 are ours whatever somebody before us thought of them: a stop is never ignored
 MAY_BE_IGNORED = (signal.SIGINT, signal.SIGHUP)
@@ -101,13 +105,17 @@ class Inbox:
         self._messages.put(message)
         self.wake()
 
-    def wake(self) -> None:
-        """Have whoever waits look again."""
-        if self._open:
+    def wake(self) -> bool:
+        """Have whoever waits look again; False when that cannot be."""
+        for _ in range(2 if self._open else 0):
             try:
                 os.write(self._write, b"\0")
-            except (BlockingIOError, OSError):
-                pass  # full: then there is something to read anyway; closed: nobody waits
+            except BlockingIOError:
+                pass  # full: there is something to read anyway
+            except OSError:
+                continue  # no message may lie there until the next one comes
+            return True
+        return False
 
     def wait(self, deadline: Deadline = NEVER) -> object | None:
         """The next message; None when *deadline* passes first.  For one thread only."""
@@ -124,7 +132,11 @@ class Inbox:
         poller = select.poll()  # not select(): it fails for descriptors of 1024 and more
         poller.register(self._read, select.POLLIN)
         timeout = deadline.timeout()
-        return bool(poller.poll(None if timeout is None else timeout * 1000))
+        try:
+            return bool(poller.poll(None if timeout is None else timeout * 1000))
+        except OSError as error:
+            self._rest(error)
+            return True
 
     def signals(self) -> list[int]:
         """Take the signals whose wake-up bytes are there, without taking the messages.
@@ -151,10 +163,10 @@ class Inbox:
         """
         with ExitStack() as give_back:
             previous = self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
-            give_back.callback(self._host.wakeup_fd, previous)
+            give_back.callback(tried, self._host.wakeup_fd, previous)
             give_back.callback(self._give_back)
             for number in signal_numbers():
-                if number in MAY_BE_IGNORED and signal.getsignal(number) is signal.SIG_IGN:
+                if number in MAY_BE_IGNORED and self._host.handled(number) is signal.SIG_IGN:
                     continue
                 before = self._host.handle(number, self.on_signal)
                 # None: a handler that was not installed from Python, which cannot be put back
@@ -167,7 +179,7 @@ class Inbox:
             return
         self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in self._borrowed:
-            if signal.getsignal(number) != self.on_signal:
+            if self._host.handled(number) != self.on_signal:
                 name = signal.Signals(number).name
                 log.warning("start() has a handler of its own for %s: we no longer see that signal", name)
 
@@ -178,13 +190,13 @@ class Inbox:
         for this thread alone.
         """
         for number in self._borrowed:
-            self._host.handle(number, signal.SIG_IGN)
+            tried(self._host.handle, number, signal.SIG_IGN)
         self._borrowed.clear()
 
     def _give_back(self) -> None:
         while self._borrowed:
             number, handler = self._borrowed.popitem()
-            self._host.handle(number, handler)
+            tried(self._host.handle, number, handler)
 
     def _before_fork(self) -> None:
         """A signal for the child must not find our handler there, which would tell us to stop."""
@@ -210,11 +222,22 @@ class Inbox:
         """Give the descriptors back."""
         if self._open:
             self._open = False
-            os.close(self._read)
-            os.close(self._write)
+            try:
+                os.close(self._read)
+            finally:
+                os.close(self._write)
 
     def _bytes(self) -> list[int]:
         try:
             return [number for number in os.read(self._read, 65536) if number]
         except BlockingIOError:
             return []
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                raise  # somebody closed what is ours: no signal will ever be heard again
+            self._rest(error)
+            return []
+
+    def _rest(self, error: OSError) -> None:
+        log.warning("the inbox is looked into again: %s", error)
+        threading.Event().wait(PAUSE)

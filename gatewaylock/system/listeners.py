@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import AddressTakenError, ConfigError
@@ -110,8 +111,11 @@ class Listeners:
 
     def addresses(self) -> tuple[str, ...]:
         """Where we listen, as ``host:port`` or ``unix:path``."""
-        alive = [listener for listener in self._sockets.values() if listener.fileno() >= 0]
-        return tuple(address_of(listener) for listener in alive)
+        found = []
+        for listener in list(self._sockets.values()):
+            with suppress(OSError):  # closed, by us or by a server; at this moment even
+                found.append(address_of(listener))
+        return tuple(found)
 
     def descriptors(self) -> dict[str, int]:
         """Address asked for -> descriptor, for a hand-over."""

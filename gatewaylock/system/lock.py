@@ -194,14 +194,9 @@ class GatewayLock:
 
     def _payload(self) -> dict[str, Any]:
         try:
-            fd = self._run_dir.open_file(self._file, os.O_RDONLY)
-        except (OSError, RunDirError):
+            payload = json.loads(self._run_dir.read(self._file, 65536))
+        except (OSError, RunDirError, ValueError):
             return {}
-        with os.fdopen(fd, "rb") as file:
-            try:
-                payload = json.loads(file.read(65536))
-            except ValueError:
-                return {}
         return payload if isinstance(payload, dict) else {}
 
     def _taken(self, timeout: float) -> GatewayLockError:
@@ -213,11 +208,13 @@ class GatewayLock:
 
     def _close_copies(self) -> None:
         fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
         held, self._guard = self._guard, None
-        if held is not None:
-            held.close()
+        try:
+            if fd is not None:
+                os.close(fd)
+        finally:
+            if held is not None:
+                held.close()
 
 
 def _for_people(seconds: float) -> str:

@@ -6,11 +6,12 @@ import math
 import os
 import selectors
 import signal
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from ..core.deadline import Deadline
 from .host import Host
 from .image import PREFLIGHT, CommandLine
+from .rundir import close
 
 if TYPE_CHECKING:
     import subprocess
@@ -45,17 +46,19 @@ class Proof:
     def run(self, deadline: Deadline) -> str:
         """Empty when the next version loads, else why not (with the end of what it said)."""
         read, write = os.pipe()
-        with os.fdopen(read, "rb", buffering=0) as word:
+        try:
             try:
                 child = self._start(write, deadline)
             except (OSError, ValueError) as error:
                 return f"cannot start {self._line.argv[0]}: {error}"
             finally:
-                os.close(write)
+                close(write)
             try:
-                return self._watch(child, word, deadline)
+                return self._watch(child, read, deadline)
             finally:
                 self._end(child)
+        finally:
+            close(read)
 
     def cancel(self) -> None:
         """End the child now; ``run`` then returns.  From any thread."""
@@ -84,7 +87,7 @@ class Proof:
             self._end(self._child)
         return self._child
 
-    def _watch(self, child: subprocess.Popen[bytes], word: IO[bytes], deadline: Deadline) -> str:
+    def _watch(self, child: subprocess.Popen[bytes], word: int, deadline: Deadline) -> str:
         said = {"word": b"", "stderr": b""}
         assert child.stderr is not None
         with selectors.DefaultSelector() as selector:

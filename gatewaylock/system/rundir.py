@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..core.errors import ConfigError, RunDirError
@@ -57,7 +59,7 @@ class RunDir:
                 f"run directory {where}: {error.strerror}: choose another with --run-dir"
             ) from error
         found = cls(where)
-        os.close(found.descriptor())
+        close(found.descriptor())
         return found
 
     def descriptor(self) -> int:
@@ -66,11 +68,11 @@ class RunDir:
         try:
             fd = os.open(self.path, flags)
         except OSError as error:
-            why = "is a symlink or no directory" if os.path.lexists(self.path) else error.strerror
+            planted = error.errno in (errno.ELOOP, errno.ENOTDIR)
+            why = "is a symlink or no directory" if planted else error.strerror
             raise RunDirError(f"run directory {self.path}: {why}: choose another with --run-dir") from error
-        fault = _fault(os.fstat(fd))
-        if fault:
-            os.close(fd)
+        if fault := _fault(fd):
+            close(fd)
             raise RunDirError(f"run directory {self.path}: {fault}")
         return fd
 
@@ -88,12 +90,22 @@ class RunDir:
         except OSError as error:
             raise RunDirError(f"{self.path}/{name}: {error.strerror}: move it out of the way") from error
         finally:
-            os.close(directory)
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
-            os.close(fd)
-            raise RunDirError(f"{self.path}/{name}: not a regular file of ours: move it out of the way")
+            close(directory)
+        if fault := _no_file_of_ours(fd):
+            close(fd)
+            raise RunDirError(f"{self.path}/{name}: {fault}: move it out of the way")
         return fd
+
+    def read(self, name: str, most: int) -> bytes:
+        """Up to *most* bytes of a regular file of ours.  OSError, RunDirError."""
+        fd = self.open_file(name, os.O_RDONLY)
+        found = b""
+        try:
+            while len(found) < most and (more := os.read(fd, most - len(found))):
+                found += more
+        finally:
+            close(fd)
+        return found
 
     def is_linked(self, name: str, fd: int) -> bool:
         """Whether *name* in the directory still is the file that *fd* has open."""
@@ -115,7 +127,26 @@ class RunDir:
         return path
 
 
-def _fault(about: os.stat_result) -> str:
+def close(fd: int) -> None:
+    """Close what was only looked at, or has failed already: an error of it has nothing to tell."""
+    with suppress(OSError):
+        os.close(fd)
+
+
+def _no_file_of_ours(fd: int) -> str:
+    try:
+        about = os.fstat(fd)
+    except OSError as error:
+        return str(error)
+    ours = stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid()
+    return "" if ours else "not a regular file of ours"
+
+
+def _fault(fd: int) -> str:
+    try:
+        about = os.fstat(fd)
+    except OSError as error:
+        return str(error)
     if about.st_uid != os.geteuid():
         return f"belongs to uid {about.st_uid}, not to us (uid {os.geteuid()}): choose another with --run-dir"
     if about.st_mode & 0o022:

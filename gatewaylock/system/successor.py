@@ -15,6 +15,7 @@ other sees at once.  An old process that dies while the successor is warm has le
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -29,6 +30,8 @@ from .image import HANDOFF, PID_TO_COME, CommandLine, Handoff
 
 if TYPE_CHECKING:
     import subprocess
+
+log = logging.getLogger("gatewaylock.successor")
 
 VERSION = 1
 LINE = 65536  # bytes
@@ -99,8 +102,10 @@ class Channel:
         """The next word; ``gone`` at the end of the other side, ``late`` at *deadline*."""
         while b"\n" not in self._said:
             timeout = deadline.timeout()
-            self._end.settimeout(None if timeout is None else max(0.001, timeout))  # 0 would not wait at all
-            try:
+            try:  # closed by another thread: that is the end too
+                self._end.settimeout(
+                    None if timeout is None else max(0.001, timeout)
+                )  # 0 would not wait at all
                 chunk = self._end.recv(LINE)
             except TimeoutError:
                 return Word("late")
@@ -194,7 +199,10 @@ class Successor:
             return False
         try:
             signal.pidfd_send_signal(self._pidfd, number)
-        except OSError:
+        except ProcessLookupError:
+            return False
+        except OSError as error:
+            log.warning("the successor (pid %d) cannot be sent signal %d: %s", self.pid, number, error)
             return False
         return True
 

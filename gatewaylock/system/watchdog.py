@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ..core.deadline import NEVER, Deadline
+from ..core.tried import tried
 from .host import Host
 
 log = logging.getLogger("gatewaylock.watchdog")
@@ -60,15 +61,16 @@ class Watchdog:
             if old_timer is not None:
                 old_timer.cancel()
             if old_stderr is not None:
-                os.close(old_stderr)
+                tried(os.close, old_stderr)
         for fault in filter(None, faults):
             log.warning("the watchdog %s", fault)  # last: this line may be the one that hangs
 
     def renew(self) -> None:
         """Arm the second line again, where it is armed: the application may use faulthandler for itself."""
         with self._lock:
-            if self._timer is not None:
-                self._arm_second()
+            fault = self._arm_second() if self._timer is not None else ""
+        if fault:
+            log.warning("the watchdog %s", fault)
 
     def _arm_first(self) -> str:
         assert self._timer is not None
@@ -94,11 +96,11 @@ class Watchdog:
     def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._host.cancel_dump()
+            tried(self._host.cancel_dump)
             self._timer = None
-        if self._stderr is not None:
-            os.close(self._stderr)
-            self._stderr = None
+        stderr, self._stderr = self._stderr, None
+        if stderr is not None:
+            tried(os.close, stderr)
 
     def end_now(self, code: int, says: str) -> None:
         """End the process with *code*: *says*, the unfinished work and all stacks to the log, as far as it takes them."""

@@ -6,7 +6,6 @@ import heapq
 import logging
 import math
 import threading
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import chain, islice
@@ -110,6 +109,10 @@ class Lanes:
         """Tasks running now.  Takes no lock."""
         return len(self._queues.running)
 
+    def admits(self) -> bool:
+        """Whether new tasks are accepted.  Takes no lock."""
+        return not self._closed
+
     def queued_count(self) -> int:
         """Tasks that have not begun.  Takes no lock."""
         return max(0, self._queues.total - len(self._queues.running))
@@ -121,11 +124,9 @@ class Lanes:
         return {name: size for size, name in heapq.nlargest(100, pairs)}
 
     def census(self) -> list[tuple[str, int, int]]:
-        """Every lane with work: name, tasks running, tasks queued.  Counted beside the lock: about right."""
+        """Every lane with work: name, tasks running, tasks queued."""
         with self._changed:
-            running, lanes = list(self._queues.running), list(self._queues.lanes.values())
-        busy = Counter(task.lane for task in running)
-        return [(lane.name, busy[lane], max(0, lane.size() - busy[lane])) for lane in lanes]
+            return self._queues.census()
 
     def live(self) -> tuple[str, ...]:
         """Unfinished work by name, for logs: longest running first, at most 20 and how many more."""

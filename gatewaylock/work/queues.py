@@ -6,7 +6,7 @@ put --> queue of its lane --> ready, with a slot of its lane --> running --> gon
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from itertools import chain
 from types import MappingProxyType
@@ -143,6 +143,11 @@ class Queues:
             lane.held = False
             self._fill(lane)
         return bool(self.ready)
+
+    def census(self) -> list[tuple[str, int, int]]:
+        """Every lane with work: name, tasks running, tasks queued."""
+        busy = Counter(task.lane for task in self.running)
+        return [(lane.name, busy[lane], max(0, lane.size() - busy[lane])) for lane in self.lanes.values()]
 
     def waiting(self) -> Iterable[Task]:
         """What has not begun."""

@@ -19,9 +19,9 @@ IN_PROCESS = "dict(restart_mode='in-process', allow_sigusr1=True, limits=Limits(
 AT_THE_EXEC = """
 import signal
 import gatewaylock.system.image as image
-flush = image._flush
+flush = image.flush
 def late(): flush(); {0}
-if gateway.life == 1: image._flush = late
+if gateway.life == 1: image.flush = late
 """
 
 
