@@ -383,7 +383,7 @@ def test_a_stuck_task_of_the_old_life_blocks_neither_its_lane_nor_the_next_resta
         serving(said, 2)
         said.do("say(gateway.lanes.submit(lambda: 'lane is free', lane='l').result(), flush=True)")
         said.hears("lane is free")
-        said.do("say(gateway.lanes.active_count(), flush=True)")
+        said.do("gateway.lanes.wait_for_active(9); say(gateway.lanes.active_count(), flush=True)")
         said.hears("^0$")
         said.do("end.set(); say(old.result(), flush=True)")
         said.hears("^True$")

@@ -10,7 +10,15 @@ from typing import Any
 from gatewaylock import Gateway, Limits  # noqa: F401
 
 logging.basicConfig(stream=sys.stdout, level="INFO", format="%(levelname)s %(message)s")
-say = print
+
+
+def say(*words: object, flush: bool = True) -> None:
+    """A line in one piece: other threads write here too."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    if flush:
+        sys.stdout.flush()
+
+
 gateway = Gateway("lives", run_dir=sys.argv[1], **eval(os.environ.get("OPTIONS", "{}")))
 
 
