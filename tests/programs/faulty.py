@@ -1,4 +1,4 @@
-"""A gateway one of whose system calls fails, in this image or in one that it starts: see tests/processes/test_image_faults.py.
+"""A gateway one of whose system calls fails, in this image or in one that it starts: see test_image_faults.py.
 
 faulty.py RUN_DIR MODE IMAGE OP AT ERRNO        IMAGE: first, proof or next
 """
