@@ -310,9 +310,9 @@ def test_json_lines_about_a_request_carry_its_fields(run_dir: Path) -> None:
 
 def test_callbacks_hear_the_last_words_before_an_exec_and_before_the_end(run_dir: Path) -> None:
     start = (
-        "gateway.on('phase', lambda e: say(f'phase {e.phase} {e.facts[\"edge\"]}\\n', end='', flush=True));"
-        "gateway.on('asked', lambda e: say(f'asked {e.facts[\"action\"]}\\n', end='', flush=True));"
-        "gateway.on('end', lambda e: say(f'end {e.facts[\"code\"]}\\n', end='', flush=True))"
+        "gateway.on('phase', lambda e: say(f'phase {e.phase} {e.facts[\"edge\"]}'));"
+        "gateway.on('asked', lambda e: say(f'asked {e.facts[\"action\"]}'));"
+        "gateway.on('end', lambda e: say(f'end {e.facts[\"code\"]}'))"
     )
     with lives(run_dir, start=start) as said:
         said.hears("phase serving ready")
