@@ -131,7 +131,11 @@ class Requests:
         if meaning is Meaning.STOP:
             self.stopping.brace()
         log.info("signal %s received", number.name)
-        if meaning is Meaning.STOP:
+        if meaning is Meaning.STOP and self.stopping.ignores():
+            self.stopping.stop(
+                Request(Action.STOP, number.name)
+            )  # no event: thousands may come, and do nothing
+        elif meaning is Meaning.STOP:
             self._asked(Request(Action.STOP, number.name))
         elif self._vitals.busy:
             log.info("received %s during shutdown; ignoring", number.name)  # and no permit is used up

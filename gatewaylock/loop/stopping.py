@@ -43,7 +43,7 @@ class Stopping:
         """A stop signal has come: the deadline stands before anything is logged, for the log may be a full pipe."""
         vitals = self._vitals
         self._house.watcher.stop_is_asked()
-        if self._options.escalate or (vitals.shutdown is None and vitals.phase is not Phase.LAME_DUCK):
+        if not self.ignores():
             self._due = min(Deadline.after(self._options.limits.stop), vitals.deadline)
             self._house.watchdog.arm(self._due, 0)
 
@@ -65,6 +65,11 @@ class Stopping:
         """The third stop."""
         code = 130 if cause == "SIGINT" else 143
         self._house.watchdog.end_now(code, f"received {cause} a third time; exiting at once")
+
+    def ignores(self) -> bool:
+        """Whether one more stop is ignored by rule (``escalate=False``)."""
+        vitals = self._vitals
+        return not self._options.escalate and (vitals.phase is Phase.LAME_DUCK or vitals.shutdown is not None)
 
     def stop(self, request: Request) -> Verdict:
         """A stop that was asked for; what is said to it."""

@@ -48,7 +48,9 @@ def left(room: Inside) -> tuple[int, dict[str, int]]:
     gc.collect()
     every = Counter(type(one) for one in gc.get_objects())
     ours = {
-        kind.__qualname__: count for kind, count in every.items() if kind.__module__.startswith("gatewaylock")
+        kind.__qualname__: count
+        for kind, count in every.items()
+        if str(kind.__module__).startswith("gatewaylock")
     }
     return len(os.listdir("/proc/self/fd")), ours
 
