@@ -187,12 +187,14 @@ def test_a_request_names_the_command_of_the_process_that_asked(run_dir: Path) ->
         control = ControlServer(listener, desk, known=known)
         control.start()
         program = (
-            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[2]);"
             's.sendall(b\'{"v": 1, "verb": "stop"}\\n\'); s.recv(4096)'
         )
-        words = [sys.executable, "-c", program, path, "evil\nline\x1b[31m"]
-        asking = subprocess.Popen(words)
-        assert asking.wait(20) == 0
+        # The program by its standard input: what is looked for must not lie behind the 200th character.
+        words = [sys.executable, "-", "evil\nline\x1b[31m", path]
+        asking = subprocess.Popen(words, stdin=subprocess.PIPE, text=True)
+        asking.communicate(program, timeout=20)
+        assert asking.returncode == 0
         control.close()
     peer = desk.requests[0].peer
     assert peer is not None and (peer.pid, peer.uid) == (asking.pid, os.getuid())
