@@ -93,9 +93,13 @@ class Program:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours without anything that steers a gateway, with the checkout importable."""
+    """Ours without anything that steers a gateway, with the checkout importable.
+
+    No bytecode: a version rewritten within the second would be run from that of the one before.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY")}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **more}
+    ours = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**kept, **ours, **more}
 
 
 @contextmanager
