@@ -8,9 +8,13 @@ from typing import Any
 
 from ..control.client import GoneError, Talk, talk
 from ..core.deadline import NEVER, Deadline
-from ..core.errors import GatewayError
+from ..core.errors import GatewayError, NotRunningError
 from ..system.rundir import RunDir, check_name, default_run_dir
 from .words import Facts, printable
+
+
+class EndedError(NotRunningError):
+    """It was running, and has ended between our question and its answer."""
 
 
 def run_dir(args: argparse.Namespace) -> RunDir:
@@ -29,7 +33,7 @@ def deadline_of(args: argparse.Namespace) -> Deadline:
 
 
 def ask(args: argparse.Namespace, verb: str, **facts: Any) -> tuple[Talk, Facts]:
-    """The conversation and the first answer.  GatewayError when that is a no."""
+    """The conversation and the first answer.  GatewayError when that is a no, or there is none."""
     try:
         talking, answer = _first_answer(socket_path(args), args.name, deadline_of(args), verb, facts)
     except TimeoutError:
@@ -49,5 +53,12 @@ def _first_answer(
     except GoneError:
         # The image changed between our question and its answer: it was not heard, so ask the next one.
         talking.close()
-        talking = talk(path, name, deadline)
+        talking = _again(path, name, deadline)
         return talking, talking.ask(verb, **facts)
+
+
+def _again(path: str, name: str, deadline: Deadline) -> Talk:
+    try:
+        return talk(path, name, deadline)
+    except NotRunningError as error:
+        raise EndedError(error.name, error.run_dir) from None

@@ -132,6 +132,10 @@ def modes() -> Iterator[str]:
     yield from table([(mode.value, says) for mode, says in MODES.items()])
 
 
+UNSEEN = "Not seen is one that starts it in the background, as monit does: GATEWAY_SUPERVISOR=monit names it."
+TOLD = "Not so under systemd with Type=notify and NotifyAccess=main, which is told of the fresh pid."
+
+
 def supervisors() -> Iterator[str]:
     """Every supervisor that is known, how long it waits, and where a fresh pid would be wrong."""
     from ..system.supervisor.table import REASONS, TABLE
@@ -140,10 +144,11 @@ def supervisors() -> Iterator[str]:
     yield from table(
         [head, *((row.name, _seconds(row.kills_after), row.setting or "-", row.again) for row in TABLE)]
     )
-    yield ""
+    yield from ("", f"  {UNSEEN}", "")
     yield "  spawn and overlap become exec, which keeps the pid, for one of these reasons:"
     yield ""
     yield from table(REASONS)
+    yield from ("", f"  {TOLD}")
 
 
 def _seconds(number: float) -> str:

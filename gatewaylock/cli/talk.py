@@ -12,7 +12,7 @@ from ..control.client import GoneError
 from ..core.errors import GatewayError
 from ..core.plan import Mode
 from . import output, parsing
-from .asking import ask, deadline_of, socket_path
+from .asking import EndedError, ask, deadline_of, socket_path
 from .follow import Follow
 from .terminal import is_terminal
 from .words import Facts, printable
@@ -62,7 +62,7 @@ def stop(args: argparse.Namespace) -> int:
     """Stop it and wait for the end."""
     try:
         last = _ask_and_wait(args, "stop", reason=args.reason, force=args.now)
-    except GoneError:
+    except (GoneError, EndedError):
         output.say("it has ended, without saying goodbye: see its log")
         return 0
     output.say(printable(last["text"]))

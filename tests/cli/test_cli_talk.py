@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from http_tools import in_background
 from speaking import environment, gateway
 
 from gatewaylock.control.client import ProtocolError, talk
@@ -60,6 +61,23 @@ def test_a_socket_that_nobody_listens_at_is_not_running(run_dir: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left_behind:
         left_behind.bind(str(run_dir / "gateway.sock"))
     assert gateway("status", "--run-dir", run_dir).returncode == 3
+
+
+def test_a_gateway_that_ends_instead_of_an_answer_has_stopped(run_dir: Path) -> None:
+    """A second stop may reach it in its last moment: what was asked for is done, and is no failure."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(run_dir / "gateway.sock"))
+        listener.listen()
+
+        def end() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                listener.close()
+
+        with in_background(end):
+            done = gateway("stop", "--run-dir", run_dir)
+    assert (done.returncode, done.stdout[:12]) == (0, "it has ended"), done.stderr
 
 
 def test_asking_makes_no_run_directory(run_dir: Path) -> None:
