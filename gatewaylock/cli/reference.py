@@ -132,7 +132,7 @@ def modes() -> Iterator[str]:
     yield from table([(mode.value, says) for mode, says in MODES.items()])
 
 
-UNSEEN = "Not seen is one that starts it in the background, as monit does: GATEWAY_SUPERVISOR=monit names it."
+UNSEEN = "Not seen is one that starts it in the background, like monit: GATEWAY_SUPERVISOR=monit names it."
 TOLD = "Not so under systemd with Type=notify and NotifyAccess=main, which is told of the fresh pid."
 
 
