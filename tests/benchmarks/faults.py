@@ -36,7 +36,7 @@ def inside() -> Iterator[str]:
 
 def real(count: int) -> Iterator[str]:
     """Drawn cases in processes; yields what was wrong with each."""
-    from processes.test_faults import MODES, case, places
+    from processes.test_image_faults import MODES, case, places
 
     draw = random.Random(count)
     for mode, image in [(name, image) for name, images in MODES.items() for image in images]:
