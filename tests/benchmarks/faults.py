@@ -18,7 +18,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
 
-from faults import ERRORS, STORIES, Fault, Theatre
+from faults import ERRORS, Fault
+from plays import STORIES
+from theatre import Theatre
 
 
 def inside() -> Iterator[str]:

@@ -9,7 +9,9 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from faults import ERRORS, STORIES, Fault, Theatre
+from faults import ERRORS, Fault
+from plays import STORIES
+from theatre import Theatre
 
 from gatewaylock.system.host import Host
 
