@@ -19,7 +19,7 @@ BUDGETS = {
     "start": "a later life gets this long to start, the first one too where it is given",
     "preflight": "the next version gets this long to show that it loads",
     "lock": "wait this long for the lock of another gateway",
-    "backoff": "after three starts that died young, wait up to so long before the next try in this process",
+    "backoff": "after a failed start, the third that died young, wait up to so long before the next try",
 }
 
 
@@ -49,7 +49,7 @@ class Limits:
     preflight: float = 60.0
     #: a start waits this long for the lock of another gateway
     lock: float = 5.0
-    #: when starts have died young, the next try in this process waits for up to so long; 0: never
+    #: when starts have died young, the next try after a failed one waits for up to so long; 0: never
     backoff: float = 30.0
 
     def __post_init__(self) -> None:

@@ -138,10 +138,13 @@ class Respawn:
             self._vitals.shutdown = None
 
     def _rest(self) -> None:
-        """Starts that die young, one after the other, would burn a processor; a stop is heard meanwhile."""
+        """Starts that die young, one after the other, would burn a processor; a stop is heard meanwhile.
+
+        A life that has served is followed at once, whatever died before it: clients wait for the next one.
+        """
         vitals, deaths = self._vitals, self._house.young_deaths()
         seconds = delay_before(deaths, self._house.options.limits.backoff)
-        if not seconds or (vitals.request and vitals.request.force):
+        if not seconds or vitals.shutdown or (vitals.request and vitals.request.force):
             return
         log.error("%d starts have died young within five minutes; the next try is in %g s", deaths, seconds)
         self._house.watchdog.disarm()  # nothing is left that could hang

@@ -28,6 +28,7 @@ from torture import is_free, is_quiet, pids
 MODES = ("exec", "spawn", "overlap", "in-process")
 BROKEN = ("raise OSError('no database')", "this is no Python", "import os; os._exit(0)", "while True: pass")
 STOP = 5.0  # seconds: the budget of a stop
+LONGEST = "20"  # seconds of a restart, whose drain has a request of 0.3 s to wait for
 
 
 class Soak:
@@ -41,14 +42,19 @@ class Soak:
         self.looked: Counter[str] = Counter()
         self.broken: Counter[str] = Counter()
         self.requests = 0
+        self._said: Program
         self._fix()
 
     def run(self, until: float) -> None:
         """Gateways until the instant *until*."""
         while time.monotonic() < until:
-            with started(*self._argv(), cwd=self.deploy) as said, ExitStack() as leave:
+            with (
+                started(*self._argv(), cwd=self.deploy, PYTHONFAULTHANDLER="1") as said,
+                ExitStack() as leave,
+            ):
                 leave.callback(self._sweep)
                 said.hears("serving: ")
+                self._said = said
                 for _ in range(self.draw.randrange(2, 8)):
                     self._under_load(self.draw.choice((self._restart, self._restart, self._deploy_broken)))
                 self.draw.choice((self._stop, self._kill))(said)
@@ -67,6 +73,11 @@ class Soak:
         if not kept:
             self.broken[promise] += 1
             print(f"BROKEN {promise}: {what}", flush=True)
+            for pid in pids(self.run_dir):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGABRT)  # its stacks; the next round starts another
+            eventually(lambda: not pids(self.run_dir), 5)
+            print(self._said.text(), flush=True)
 
     def _under_load(self, deed: Callable[[], None]) -> None:
         with Hammer(("127.0.0.1", self.port), fresh=2, kept=2, paths=("/", "/fast", "/slow")) as clients:
@@ -79,7 +90,7 @@ class Soak:
 
     def _restart(self) -> None:
         mode = self.draw.choice(MODES)
-        done = gateway("restart", "--run-dir", self.run_dir, "--mode", mode)
+        done = gateway("restart", "--run-dir", self.run_dir, "--mode", mode, "--timeout", LONGEST)
         self.done[f"restart, {mode}"] += 1
         self._claim("a restart succeeds", " serves (pid " in done.stdout, f"{mode}: {done.stderr}")
 

@@ -105,15 +105,18 @@ class World:
         assert self.room.serves(0) or self.room.over, "neither serving nor parked nor over"
 
     def _submit(self, work: Callable[..., Any], *args: Any) -> None:
-        before = self.room.gateway.status().ready
+        before = self._look()
         try:
             self.futures.append(self.room.gateway.lanes.submit(work, *args))
             accepted = True
         except GatewayError:
             accepted = False
-        if before == self.room.gateway.status().ready and not self.room.over:
-            # G8; a restart that came and went between the two looks is seen by its life
-            assert accepted == before or self.moved(), f"ready {before}, accepted {accepted}"
+        if before == self._look() and not self.room.over:  # G8
+            assert accepted == before[0] or self.moved(), f"ready {before}, accepted {accepted}"
+
+    def _look(self) -> tuple[bool, int]:
+        """Whether it is ready, and what has happened until now: it may be so again, and not still."""
+        return self.room.gateway.status().ready, len(self.room.events)
 
     def moved(self) -> bool:
         """Whether something is under way: then the two looks were not at the same gateway."""

@@ -306,13 +306,27 @@ def test_starts_that_die_young_are_tried_again_later_and_later_and_loudly(run_di
 
 
 def test_a_stop_is_served_while_the_next_try_is_waited_for(run_dir: Path) -> None:
-    diary = History(RunDir.open(str(run_dir)), "lives")
-    for _ in range(20):
-        diary.add({"event": "failed", "at": time.time(), "pid": 1, "text": "no database"})
-    with lives(run_dir) as said:
+    died_before(run_dir, 20)
+    with lives(run_dir, start="gateway.life > 1 and 1 / 0") as said:
         said.hears("ERROR the last 20 starts have died within minutes")
         said.hears("serving: ")
         said.signal(USR1)
-        said.hears("ERROR 20 starts have died young within five minutes; the next try is in 30 s")
+        said.hears("ZeroDivisionError")
+        said.signal(USR1)
+        said.hears("ERROR 21 starts have died young within five minutes; the next try is in 30 s")
         said.signal(TERM)
         assert said.ends() == 0
+
+
+def test_a_life_that_served_is_followed_at_once_whatever_died_before_it(run_dir: Path) -> None:
+    died_before(run_dir, 20)
+    with lives(run_dir) as said:
+        said.hears("serving: ")
+        said.signal(USR1)
+        said.hears("serving: .*life=2 ", 15)
+
+
+def died_before(run_dir: Path, count: int) -> None:
+    diary = History(RunDir.open(str(run_dir)), "lives")
+    for _ in range(count):
+        diary.add({"event": "failed", "at": time.time(), "pid": 1, "text": "no database"})

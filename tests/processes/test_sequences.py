@@ -121,7 +121,7 @@ class World:
         assert [answer.result(20) for answer in self.answers] == ["right"] * len(self.answers), (
             self.said.text()
         )
-        assert self.status()["ready"]
+        assert eventually(lambda: self.status()["ready"], 20)
         life = self.status()["life"]
         assert life <= 1 + self.restarts, f"{self.restarts} restarts were asked for, this is life {life}"
         self.fetch()
