@@ -45,10 +45,10 @@ class World:
         self.restarts = 0
         self.answers: list[Future[str]] = []
         self.leave = ExitStack()
-        self.leave.callback(self._sweep)
         bind = ("--bind", f"127.0.0.1:{self.port}", "--restart-mode", mode.value)
         argv = gateway_argv("run", "sequenced:app", "--run-dir", self.run_dir, *bind, *OPTIONS)
         self.said = self.leave.enter_context(started(*argv, cwd=self.deploy))
+        self.leave.callback(self._sweep)
         self.said.hears("serving: ")
         self.clients = self.leave.enter_context(ThreadPoolExecutor(64))
         self.stolen = self.leave.enter_context(thief(self.run_dir))
