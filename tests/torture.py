@@ -31,6 +31,18 @@ def pids(run_dir: Path) -> list[int]:
     return found
 
 
+def kill_all(run_dir: Path) -> None:
+    """Every process of *run_dir*; also a successor that is just being forked: no command line yet, but the lock."""
+
+    def is_gone() -> bool:
+        for pid in pids(run_dir):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not pids(run_dir) and is_free(run_dir)
+
+    assert eventually(is_gone, 20)
+
+
 @contextmanager
 def page(run_dir: Path, mode: str, *words: str) -> Iterator[Program]:
     """A gateway that serves the built-in page; all its successors are killed at the end."""
@@ -40,10 +52,7 @@ def page(run_dir: Path, mode: str, *words: str) -> Iterator[Program]:
             said.hears("serving: ")
             yield said
         finally:
-            while left := pids(run_dir):
-                for pid in left:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            kill_all(run_dir)
 
 
 def serves(run_dir: Path) -> bool:

@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from http_tools import Hammer
 from speaking import PROGRAMS, Program, eventually, gateway, gateway_argv, started
 from supervisors.service import free_port
-from torture import is_free, is_quiet, pids
+from torture import is_free, is_quiet, kill_all, pids
 
 MODES = ("exec", "spawn", "overlap", "in-process")
 BROKEN = ("raise OSError('no database')", "this is no Python", "import os; os._exit(0)", "while True: pass")
@@ -52,12 +52,12 @@ class Soak:
                 started(*self._argv(), cwd=self.deploy, PYTHONFAULTHANDLER="1") as said,
                 ExitStack() as leave,
             ):
-                leave.callback(self._sweep)
+                leave.callback(kill_all, self.run_dir)
                 said.hears("serving: ")
                 self._said = said
                 for _ in range(self.draw.randrange(2, 8)):
                     self._under_load(self.draw.choice((self._restart, self._restart, self._deploy_broken)))
-                self.draw.choice((self._stop, self._kill))(said)
+                self._end(self.draw.choice((self._stop, self._kill)))
 
     def _argv(self) -> list[str]:
         words = ["run", "soaked:app", "--run-dir", self.run_dir, "--bind", f"127.0.0.1:{self.port}"]
@@ -88,6 +88,15 @@ class Soak:
         self._claim("G1: the name is not free while it serves", not is_free(self.run_dir))
         self._claim("G1: one process is left", eventually(lambda: len(pids(self.run_dir)) == 1, 15))
 
+    def _end(self, deed: Callable[[], None]) -> None:
+        """Under load too, and in the middle of a restart: nobody gets half an answer or a wrong one."""
+        with Hammer(("127.0.0.1", self.port), fresh=2, kept=2, paths=("/", "/fast", "/slow")) as clients:
+            if self.draw.random() < 0.5:
+                gateway("restart", "--no-wait", "--run-dir", self.run_dir, "--mode", self.draw.choice(MODES))
+            deed()
+        wrong = [how for how in clients.lost() if "200 OK" in how]
+        self._claim("G2: an answer is a right one, whatever ends", not wrong, str(wrong))
+
     def _restart(self) -> None:
         mode = self.draw.choice(MODES)
         done = gateway("restart", "--run-dir", self.run_dir, "--mode", mode, "--timeout", LONGEST)
@@ -102,9 +111,9 @@ class Soak:
         self.done[f"broken deploy, {mode}"] += 1
         self._claim("G4: a broken version is refused", done.returncode == 1, done.stdout)
 
-    def _stop(self, said: Program) -> None:
+    def _stop(self) -> None:
         began = time.monotonic()
-        [pid] = pids(self.run_dir)[:1] or [said.pid]
+        [pid] = pids(self.run_dir)[:1]
         os.kill(pid, self.draw.choice((signal.SIGTERM, signal.SIGINT)))
         self.done["stop"] += 1
         gone = eventually(lambda: not pids(self.run_dir), STOP + 5)
@@ -112,21 +121,13 @@ class Soak:
         self._claim("G5, G6: a stop ends it in its budget", gone and took < STOP + 1, f"{took:.1f} s")
         self._claim("the name is free after the end", is_free(self.run_dir))
 
-    def _kill(self, said: Program) -> None:
-        if self.draw.random() < 0.5:  # in the middle of a restart
-            gateway("restart", "--no-wait", "--run-dir", self.run_dir, "--mode", self.draw.choice(MODES))
+    def _kill(self) -> None:
         for pid in pids(self.run_dir):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.done["kill -9"] += 1
         over = eventually(lambda: is_free(self.run_dir) or is_quiet(self.run_dir), 15)
         self._claim("G1: after a kill it serves or the name is free", over)
-
-    def _sweep(self) -> None:
-        while left := pids(self.run_dir):
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
 
 
 def main() -> int:
