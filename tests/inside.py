@@ -56,12 +56,15 @@ class Paper:
         )
 
     def signal(self, number: int) -> None:
-        """Send it a signal, as the kernel and CPython do: a byte, then the handler."""
+        """Send it a signal.
+
+        CPython writes the byte first, but its handler has run before the main thread returns from its wait.
+        """
         handler = self.handlers.get(number)
         if callable(handler):
+            handler(number, None)
             with suppress(OSError):
                 os.write(self.wakeup, bytes([number]))
-            handler(number, None)
 
     def _handle(self, number: int, handler: Any) -> Any:
         before = self.handlers.get(number)

@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from inside import Inside, is_free
 
 from gatewaylock import Gateway, GatewayError, Limits
-from gatewaylock.core.plan import TABLE, Phase
+from gatewaylock.core.plan import Phase
 from gatewaylock.work.runs import Run
 
 #: sequences of each run; GATEWAY_EXAMPLES=3000 for many
 EXAMPLES = int(os.environ.get("GATEWAY_EXAMPLES", "90"))
+REPEATED = "GATEWAY_EXAMPLES" not in os.environ  #: the same ones each time
 LIMITS = Limits(
     drain=0.03, shutdown=0.5, stop=0.25, start=5, preflight=1, lock=0.1, abort=0.01, backoff=0, lame_duck=0
 )
@@ -40,7 +41,7 @@ class World:
         self.futures: list[Future[Any]] = []
         self.runs: list[Run] = []
         self.start_fails = self.close_fails = False
-        self.stops = 0
+        self.restarts_asked = 0
         self.room = Inside(
             run_dir, self.start, limits=LIMITS, restart_mode="in-process", allow_sigusr1=True
         ).begin()
@@ -60,16 +61,21 @@ class World:
     # -- what can happen ---------------------------------------------------------------------------
 
     def restart(self) -> None:
-        self.room.gateway.request_restart("a restart")
+        self._restart("a restart")
 
     def forced_exec(self) -> None:
-        self.room.gateway.request_restart("an exec that fails", mode="exec", force=True)
+        self._restart("an exec that fails", mode="exec", force=True)
 
     def refused_exec(self) -> None:
-        self.room.gateway.request_restart("a version that cannot be tried", mode="exec")
+        self._restart("a version that cannot be tried", mode="exec")
 
     def usr1(self) -> None:
+        self.restarts_asked += 1
         self.room.paper.signal(signal.SIGUSR1)
+
+    def _restart(self, why: str, **how: Any) -> None:
+        self.restarts_asked += 1
+        self.room.gateway.request_restart(why, **how)
 
     def submit(self) -> None:
         self._submit(int)
@@ -155,10 +161,11 @@ class World:
         if self.room.gateway.phase not in without and is_free(self.run_dir):
             assert self.room.gateway.phase in without or self.room.over, "active, and the name is free"
 
-    def end(self) -> None:
+    def end(self, how: str = "asked") -> None:
         """G6, G5, G2: a stop ends it, whatever came before; the name is free and every caller has been told."""
-        self.room.gateway.request_stop("the end")
-        assert self.room.ends(20), "a stop was not served"
+        for stop in STOPS[how]:
+            stop(self)
+        assert self.room.ends(5), "a stop was not served on time"
         assert self.room.error is None or isinstance(self.room.error, GatewayError | SystemExit), (
             self.room.error
         )
@@ -168,19 +175,34 @@ class World:
             with suppress(Exception):
                 future.result(20)
             assert future.done()
-        for event in self.room.events:
-            if event.kind == "phase" and event.facts["edge"] != "broken":
-                edge = (Phase(event.facts["was"]), event.facts["edge"])
-                assert TABLE[edge] is Phase(event.phase), edge
+        self._lives()
+
+    def _lives(self) -> None:
+        """G4, G6: one life follows the other, none without having been asked for, and none after the stop."""
+        ready = [
+            event for event in self.room.events if event.kind == "phase" and event.facts["edge"] == "ready"
+        ]
+        lives = [event.life for event in ready]
+        assert lives == sorted(set(lives)) and lives[0] == 1, lives
+        assert len(lives) <= 1 + self.restarts_asked, f"{self.restarts_asked} asked for, lives {lives}"
+        stopped = [at for at, event in enumerate(self.room.events) if event.facts.get("edge") == "stop"]
+        assert not stopped or ready[-1] in self.room.events[: stopped[0]], "a life after the stop"
 
 
+STOPS: dict[str, list[Callable[[World], object]]] = {
+    "asked": [lambda world: world.room.gateway.request_stop("the end")],
+    "SIGTERM": [lambda world: world.room.paper.signal(signal.SIGTERM)],
+    "SIGINT": [lambda world: world.room.paper.signal(signal.SIGINT)],
+    "twice": [lambda world: world.room.paper.signal(signal.SIGTERM)] * 2,
+    "thrice": [lambda world: world.room.paper.signal(signal.SIGINT)] * 3,
+}
 STEPS = [name for name, one in vars(World).items() if callable(one) and not name.startswith("_")]
 STEPS = [name for name in STEPS if name not in ("start", "close", "moved", "promises", "restarts", "end")]
 
 
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.sampled_from(STEPS), max_size=14))
-def test_every_promise_holds_in_every_sequence_of_events(steps: list[str]) -> None:
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=REPEATED, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(STEPS), max_size=14), st.sampled_from(sorted(STOPS)))
+def test_every_promise_holds_in_every_sequence_of_events(steps: list[str], stop: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gw-") as where:
         world = World(Path(where))
         try:
@@ -190,11 +212,11 @@ def test_every_promise_holds_in_every_sequence_of_events(steps: list[str]) -> No
                 getattr(world, step)()
                 world.promises()
         finally:
-            world.end()
+            world.end(stop)
 
 
 @settings(
-    max_examples=EXAMPLES // 3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES // 3, deadline=None, derandomize=REPEATED, suppress_health_check=list(HealthCheck)
 )
 @given(st.lists(st.sampled_from(STEPS), max_size=10))
 def test_after_every_sequence_a_restart_works_again(steps: list[str]) -> None:
