@@ -195,7 +195,7 @@ class Gateway:
         """A socket listening on *host*:*port*, the same one in each life.  Do not close it.
 
         To be called in ``start()``.  ``fd:NAME`` as *host*: the one that systemd's socket unit passed under
-        that name.  AddressTakenError, ConfigError.
+        that name.  AddressTakenError, ConfigError; GatewayError where the address may still come.
         """
         return self._running().listeners.tcp(host, port)
 

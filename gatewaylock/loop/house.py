@@ -9,7 +9,7 @@ from typing import Any
 
 from ..control.server import ControlServer, Desk
 from ..core.deadline import Deadline
-from ..core.errors import AddressTakenError, ConfigError, GatewayLockError
+from ..core.errors import AddressTakenError, GatewayError, GatewayLockError
 from ..core.events import Event
 from ..core.plan import Outcome, Verdict
 from ..core.tried import tried
@@ -162,7 +162,7 @@ class House:
             self._annex.open(self._door.tcp(host, port), insight)
         except Exception as error:
             beside = self.options.multi and isinstance(error, AddressTakenError)
-            if vitals.life == 1 and isinstance(error, ConfigError) and not beside:
+            if vitals.life == 1 and isinstance(error, GatewayError) and not beside:
                 raise
             log.warning("no annex: %s", error)
 

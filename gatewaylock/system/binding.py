@@ -8,24 +8,30 @@ import socket
 import stat
 from typing import Any
 
-from ..core.errors import AddressTakenError, ConfigError
+from ..core.errors import AddressTakenError, ConfigError, GatewayError
 from .rundir import SOCKET_PATH_BYTES
+
+#: what may be right a moment later: no address yet (a boot, a VRRP address, IPv6's duplicate detection), no memory
+PASSING = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENETDOWN, errno.ENOBUFS, errno.ENOMEM)
+#: the same of a look-up: no name server answers
+UNANSWERED = (socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM)
 
 
 def resolve(host: str, port: int) -> tuple[str, int, tuple[Any, ...]]:
-    """(how people write it, address family, address).  ConfigError."""
+    """(how people write it, address family, address).  ConfigError, GatewayError for what may pass."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
         raise ConfigError(f"cannot listen on {where}: ports are 0 to 65535")
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, OverflowError, UnicodeError) as error:
-        raise ConfigError(f"cannot listen on {where}: {error}") from error
+        passing = isinstance(error, socket.gaierror) and error.errno in UNANSWERED
+        raise _of_its_kind(passing)(f"cannot listen on {where}: {error}") from error
     return where, found[0], found[4]
 
 
 def bind_tcp(where: str, family: int, address: tuple[Any, ...]) -> socket.socket:
-    """A socket that listens on what ``resolve`` found.  AddressTakenError, ConfigError."""
+    """A socket that listens on what ``resolve`` found.  AddressTakenError, ConfigError, GatewayError for what may pass."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         # SO_REUSEADDR, or a bind fails for a minute after connections were closed by us.
@@ -88,12 +94,17 @@ def _remove_stale(path: str) -> None:
     raise AddressTakenError(f"unix:{path}")
 
 
-def _bind_error(where: str, error: OSError) -> ConfigError:
+def _of_its_kind(passing: bool) -> type[GatewayError]:
+    """What may pass ends with 1, after which every supervisor tries again; after 78 none does."""
+    return GatewayError if passing else ConfigError
+
+
+def _bind_error(where: str, error: OSError) -> GatewayError:
     if error.errno in (errno.EADDRINUSE, errno.EAGAIN):
         return AddressTakenError(where)
     if error.errno == errno.EACCES:
         return ConfigError(f"cannot listen on {where}: {error.strerror}: ports below 1024 need privileges")
-    return ConfigError(f"cannot listen on {where}: {error.strerror}")
+    return _of_its_kind(error.errno in PASSING)(f"cannot listen on {where}: {error.strerror}")
 
 
 def port_of(listener: socket.socket) -> int:

@@ -55,7 +55,7 @@ class Listeners:
         """The socket that listens on *host*:*port* (port 0: any free one, the same in each life).
 
         ``fd:NAME`` as *host*: the one that a socket unit passed under that name.
-        AddressTakenError or ConfigError when it cannot be bound.
+        AddressTakenError or ConfigError when it cannot be bound, GatewayError when it cannot be yet.
         """
         key = f"{host}:{port}"
         if found := self._alive(self._mark(key)) or self._stored(key):

@@ -125,6 +125,28 @@ def test_a_reload_and_a_start_fit_into_the_time_that_systemd_gives(
     assert int(values(text, "TimeoutStartSec")) > 1000 + Limits().lock
 
 
+@pytest.mark.parametrize(
+    ("bind", "waits"),
+    [
+        ("127.0.0.1:80", False), ("[::1]:80", False), ("localhost:80", False), ("0.0.0.0:80", False),
+        ("[::]:80", False), ("unix:/run/s", False), ("fd:web", False),
+        ("192.0.2.1:80", True), ("[2001:db8::1]:80", True), ("host.example:80", True),
+    ],
+)  # fmt: skip
+def test_an_address_of_one_interface_is_waited_for(
+    capsys: pytest.CaptureFixture[str], bind: str, waits: bool
+) -> None:
+    text = unit(capsys, "systemd", "--bind", bind)
+    assert values(text, "After") == ("network-online.target" if waits else "network.target")
+    assert ("\nWants=network-online.target\n" in text) is waits
+    assert values(text, "StartLimitBurst") == ("30" if waits else "5")
+
+
+def test_a_socket_unit_listens_before_its_address_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert values(unit(capsys, "systemd-socket", "--bind", "192.0.2.1:80"), "FreeBind") == "true"
+    assert "FreeBind" not in unit(capsys, "systemd-socket", "--bind", "0.0.0.0:80")
+
+
 def test_a_unit_of_systemd_has_what_was_measured_to_be_right(capsys: pytest.CaptureFixture[str]) -> None:
     text = unit(capsys, "systemd", "--name", "bot")
     for key, value in {

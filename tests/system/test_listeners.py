@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewaylock import AddressTakenError, ConfigError
+from gatewaylock import AddressTakenError, ConfigError, GatewayError
 from gatewaylock.system.host import Host
 from gatewaylock.system.listeners import Listeners
 
@@ -59,6 +59,33 @@ def test_a_taken_port_is_an_error_that_says_so(listeners: Listeners) -> None:
 def test_a_port_that_cannot_be_is_an_error(listeners: Listeners, port: int) -> None:
     with pytest.raises(ConfigError, match="cannot listen"):
         listeners.tcp("127.0.0.1", port)
+
+
+#: for documentation: no machine has it
+ABSENT = "192.0.2.1"
+
+
+def test_an_address_that_is_not_there_yet_ends_a_start_so_that_it_is_tried_again(
+    listeners: Listeners,
+) -> None:
+    with pytest.raises(GatewayError, match=f"cannot listen on {ABSENT}:8080: ") as caught:
+        listeners.tcp(ABSENT, 8080)
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(socket.EAI_AGAIN, 1), (socket.EAI_NONAME, 78), (socket.EAI_FAMILY, 78)]
+)
+def test_a_name_is_looked_up_again_by_the_next_start_only_where_that_may_help(
+    listeners: Listeners, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    def fails(*args: object, **words: object) -> None:
+        raise socket.gaierror(number, "no")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    with pytest.raises(GatewayError, match="cannot listen on name:80: ") as caught:
+        listeners.tcp("name", 80)
+    assert caught.value.exit_code == code
 
 
 def test_a_unix_socket_is_private_and_goes_with_us(listeners: Listeners, run_dir: Path) -> None:

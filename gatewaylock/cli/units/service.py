@@ -98,6 +98,11 @@ class Service:
         return math.ceil(max(limits.lock + limits.first_start, reload) + 5)
 
     @property
+    def has_own_address(self) -> bool:
+        """Whether it listens where only one interface is, which a boot may reach before the network does."""
+        return any(port >= 0 and not _is_everywhere(host) for host, port in self.binds)
+
+    @property
     def ports(self) -> tuple[int, ...]:
         """Those that can be reached from another machine."""
         return tuple(port for host, port in self.binds if port > 0 and not _is_loopback(host))
@@ -120,6 +125,11 @@ def _shown(host: str, port: int) -> str:
     if port < 0 or host.startswith("fd:"):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_everywhere(host: str) -> bool:
+    """There from the first moment of a boot; ``fd:`` is systemd's to see to."""
+    return host in ("0.0.0.0", "::") or host.startswith("fd:") or _is_loopback(host)
 
 
 def _is_loopback(host: str) -> bool:

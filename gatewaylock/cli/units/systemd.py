@@ -23,10 +23,8 @@ SERVICE = """\
 
 [Unit]
 Description=gateway {name}
-After=network.target
-# One that dies at every start is given up after 5 tries in a minute.
-StartLimitIntervalSec=60
-StartLimitBurst=5
+{network}StartLimitIntervalSec=60
+StartLimitBurst={tries}
 
 [Service]
 # The gateway says itself when it serves; nobody else may speak for it.
@@ -80,12 +78,28 @@ Description=sockets of gateway {name}
 [Socket]
 {streams}
 Backlog=4096
-# Of paths: nobody else gets in.
+{early}# Of paths: nobody else gets in.
 SocketMode=0600
 SocketUser={user}
 
 [Install]
 WantedBy=sockets.target
+"""
+
+
+AFTER = """\
+After=network.target
+# One that dies at every start is given up after {tries} tries in a minute.
+"""
+AFTER_ADDRESS = """\
+# It listens on an address of one interface: not before that has it.
+Wants=network-online.target
+After=network-online.target
+# An address that comes later still is waited for: {tries} tries in a minute, one a second, then it is given up.
+"""
+EARLY = """\
+# An address of one interface may be there later than this socket.
+FreeBind=true
 """
 
 
@@ -98,8 +112,11 @@ def _service(service: Service) -> str:
     python, *words = service.command
     _, *reload = service.ask("restart")
     program = systemd_program(python)
+    after, tries = (AFTER_ADDRESS, 30) if service.has_own_address else (AFTER, 5)
     return SERVICE.format(
         name=service.name,
+        network=after.format(tries=tries),
+        tries=tries,
         user=service.user,
         directory=systemd_path(service.directory),
         start=" ".join([program, *map(systemd_word, words)]),
@@ -114,7 +131,12 @@ def _service(service: Service) -> str:
 
 def _socket(service: Service) -> str:
     streams = [f"ListenStream={_stream(service, *bind)}" for bind in service.binds]
-    return SOCKET.format(name=service.name, user=service.user, streams="\n".join(streams))
+    return SOCKET.format(
+        name=service.name,
+        user=service.user,
+        streams="\n".join(streams),
+        early=EARLY if service.has_own_address else "",
+    )
 
 
 def _stream(service: Service, host: str, port: int) -> str:
