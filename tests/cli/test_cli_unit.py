@@ -23,6 +23,9 @@ from gatewaylock.cli.units import quoting, scripts, supervisord, systemd
 from gatewaylock.cli.units.service import Service
 from gatewaylock.core.errors import ConfigError
 from gatewaylock.core.limits import Limits
+from gatewaylock.core.plan import Mode
+from gatewaylock.loop.watched import Watched
+from gatewaylock.system.host import Host
 
 #: every one can be a file's name
 HOSTILE = [
@@ -75,7 +78,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("supervisord", r"^autorestart=unexpected\nexitcodes=0,2,78$"),
         ("runit", r"^    2 \| 78\) printf d >supervise/control ;;$"),
         ("s6", r"^    2 \| 78\) exit 125 ;;$"),
-        ("docker", r'^    restart: "on-failure:5"$'),
+        ("docker", r"78: the name is taken[^:]*later and later(.|\n)*^    restart: unless-stopped$"),
         (
             "kubernetes",
             r"78: the name is taken[^:]*tried later and later(.|\n)*^      restartPolicy: Always$",
@@ -123,6 +126,8 @@ def test_a_reload_and_a_start_fit_into_the_time_that_systemd_gives(
     assert int(values(text, "TimeoutStartSec")) > 300 + 100 + Limits().shutdown + Limits().preflight
     text = unit(capsys, "systemd", "--start-timeout", "1000", "--drain-timeout", "0")
     assert int(values(text, "TimeoutStartSec")) > 1000 + Limits().lock
+    text = unit(capsys, "systemd", "--restart-mode", "overlap", "--probation", "600", "--backoff", "300")
+    assert int(values(text, "TimeoutStartSec")) > 600 + 300 + 90 + 5 + 60 + 60
 
 
 @pytest.mark.parametrize(
@@ -235,6 +240,17 @@ def test_a_property_list_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert found["KeepAlive"] == {"SuccessfulExit": False}
     assert found["WorkingDirectory"] == os.getcwd()
+
+
+def test_a_gateway_of_launchd_uses_the_time_that_its_file_gives_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = plistlib.loads(unit(capsys, "launchd", "--stop-timeout", "60").encode())
+    watched = Watched(
+        Host(), Limits(stop=60), {**found["EnvironmentVariables"], "GATEWAY_SUPERVISOR": "launchd"}
+    )
+    watched.begin(Mode.EXEC)
+    assert (found["ExitTimeOut"], watched.limits.stop) == (65, 60)
 
 
 def read_section(text: str) -> dict[str, str]:

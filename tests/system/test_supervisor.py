@@ -65,6 +65,8 @@ SEEN = {
     "dumb-init": ("container", child_of("dumb-init")),
     "catatonit": ("container", child_of("catatonit")),
     "docker-init": ("container", child_of("docker-init")),
+    "podman --init": ("container", child_of("podman-init", parent=1, init="podman-init")),
+    "an orphan in a container": ("none", child_of("node", parent=1, init="node")),
     "a shell as pid 1": ("container", child_of("sh", parent=1, init="sh", grouped=True)),
     "a container in a shared namespace": ("container", replace(PLAIN, parent=0, names=frozenset())),
     "a parent that is hidden": ("unseen", replace(PLAIN, names=frozenset())),

@@ -34,9 +34,10 @@ services:
     environment:
       # The same for the gateway, which cannot see what is set here.
       GATEWAY_SUPERVISOR_TIMEOUT: "{kills_after}"
-    # Docker knows no exit code after which to give up: one that can never start (78: the name is taken or the
-    # configuration is wrong) is tried 5 times, later and later.
-    restart: "on-failure:5"
+    # Not on-failure: a shutdown of the host or of Docker stops it with exit code 0, and it would stay down after the
+    # boot.  Docker knows no exit code after which to give up: one that can never start (78: the name is taken or
+    # the configuration is wrong) is tried later and later, up to every minute.
+    restart: unless-stopped
     healthcheck:
       test: {health}
       interval: 30s

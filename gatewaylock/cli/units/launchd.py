@@ -42,6 +42,12 @@ PLIST = """\
     <!-- A stop takes up to {stop:g} s (stop timeout, lame duck); the rest is a margin of at most 5 s. -->
     <key>ExitTimeOut</key>
     <integer>{kills_after}</integer>
+    <!-- The same for the gateway, which cannot see what is set here. -->
+    <key>EnvironmentVariables</key>
+    <dict>
+        <key>GATEWAY_SUPERVISOR_TIMEOUT</key>
+        <string>{kills_after}</string>
+    </dict>
     <!-- macOS gives 256 unless it is asked. -->
     <key>SoftResourceLimits</key>
     <dict>

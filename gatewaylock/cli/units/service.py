@@ -39,6 +39,8 @@ class Service:
     #: (host, port), or ("unix:PATH", -1)
     binds: tuple[tuple[str, int], ...]
     limits: Limits
+    #: seconds that a successor has to live before a restart is over (``overlap``)
+    probation: float = 0.0
 
     @classmethod
     def of(
@@ -55,6 +57,7 @@ class Service:
             given_run_dir=args.run_dir or "",
             binds=tuple(args.bind),
             limits=run.limits(args),
+            probation=args.probation,
         )
         for word in (*found.words, python, cwd, found.run_dir, found.user):
             plain(word)
@@ -94,8 +97,7 @@ class Service:
     def starts_within(self) -> int:
         """Whole seconds within which every start is over, also the one that a reload waits for."""
         limits = self.limits
-        reload = limits.preflight + limits.drain + limits.shutdown + limits.start
-        return math.ceil(max(limits.lock + limits.first_start, reload) + 5)
+        return math.ceil(max(limits.lock + limits.first_start, reload_takes(limits, self.probation)) + 5)
 
     @property
     def has_own_address(self) -> bool:
@@ -106,6 +108,12 @@ class Service:
     def ports(self) -> tuple[int, ...]:
         """Those that can be reached from another machine."""
         return tuple(port for host, port in self.binds if port > 0 and not _is_loopback(host))
+
+
+def reload_takes(limits: Limits, probation: float) -> float:
+    """Seconds that a restart may take as a whole: tried first, drained, closed, started, proved."""
+    tried = limits.preflight + limits.drain + limits.shutdown
+    return tried + limits.backoff + limits.start + probation
 
 
 def _from_environment(

@@ -48,7 +48,7 @@ RestartForceExitStatus=75
 KillMode=mixed
 # It takes up to {stop:g} s (--stop-timeout, --lame-duck); the rest is a margin of at most 5 s.
 TimeoutStopSec={kills_after}
-# A start, and a reload as a whole: load, drain, close, start.
+# A start, and a reload as a whole: load, drain, close, start (--backoff at worst before it), --probation.
 TimeoutStartSec={starts_within}
 
 # Listening sockets are left here, so that a crash refuses no connection.

@@ -11,8 +11,10 @@ from collections.abc import Callable
 
 from .evidence import Evidence
 
-#: what may be pid 1 of a container and does nothing but hand on signals and reap
-INITS = frozenset(("tini", "dumb-init", "catatonit", "docker-init"))
+#: what may be pid 1 of a container and does nothing but hand on signals and reap; Podman mounts its catatonit
+#: as podman-init.  Known by name: any other pid 1 as a parent proves nothing, for orphans are its children as
+#: well, our own successors among them, and they are watched by nobody.
+INITS = frozenset(("tini", "tini-static", "dumb-init", "catatonit", "docker-init", "podman-init"))
 SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"))
 
 
