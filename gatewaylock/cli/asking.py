@@ -17,6 +17,10 @@ class EndedError(NotRunningError):
     """It was running, and has ended between our question and its answer."""
 
 
+class NoAnswerError(GatewayError):
+    """It runs, and has said nothing in time."""
+
+
 def run_dir(args: argparse.Namespace) -> RunDir:
     """Where the gateways of this user are; not checked, and not made."""
     return RunDir(os.path.abspath(args.run_dir or default_run_dir(os.environ)))
@@ -37,7 +41,7 @@ def ask(args: argparse.Namespace, verb: str, **facts: Any) -> tuple[Talk, Facts]
     try:
         talking, answer = _first_answer(socket_path(args), args.name, deadline_of(args), verb, facts)
     except TimeoutError:
-        raise GatewayError(f'gateway "{args.name}" has not answered within {args.timeout:g} s') from None
+        raise NoAnswerError(f'gateway "{args.name}" has not answered within {args.timeout:g} s') from None
     if not answer.get("ok"):
         talking.close()
         raise GatewayError(printable(answer.get("text")))

@@ -14,9 +14,10 @@ from typing import Any
 from ..core.deadline import Deadline
 from ..core.ends import ends
 from ..core.errors import GatewayError, NotRunningError
+from ..core.plan import Phase
 from ..system.history import History, still_runs
 from . import output, parsing, show
-from .asking import ask, deadline_of, run_dir, socket_path
+from .asking import NoAnswerError, ask, deadline_of, run_dir, socket_path
 from .stream import AGAIN, Stream
 from .terminal import Block, Paint
 from .words import Facts, printable, span
@@ -25,12 +26,20 @@ TURN = 1.0  # seconds between two drawings
 GONE = 3.0  # seconds without anybody who answers, after which a gateway that was watched has ended
 
 
-TEXT = "Tell what a running gateway is doing."
+#: the main thread is in ``start()``, or on its way there, and the watchdog watches over it
+STARTING = (Phase.STARTING.value, Phase.RESPAWNING.value)
+
+TEXT = """\
+Tell what a running gateway is doing.  A plain one says so of any gateway, whatever its state; for probes there are
+--live, which fails when the main loop is stuck (not while a gateway starts, drains or is parked: killing it would
+cost what it does), and --ready, which fails unless it takes new work as well."""
 END = """\
-exit codes: 0 it runs, or a --watch was interrupted; 3 no gateway of this name runs, or the one watched has ended
+exit codes: 0 it runs (and is what was asked for), or a --watch was interrupted; 1 it is not --live or not --ready,
+or does not answer in --timeout; 3 no gateway of this name runs, or the one watched has ended
 
 examples:
   gateway status --json
+  gateway status --ready --timeout 5
   gateway status --watch"""
 
 
@@ -40,7 +49,12 @@ def register(verbs: Any, environ: Mapping[str, str]) -> None:
     parser.set_defaults(verb=status)
     parsing.whom(parser, environ)
     parser.add_argument("--json", action="store_true", help="one JSON object; with --watch one a line")
-    parser.add_argument("--watch", action="store_true", help="go on showing it, until it has ended or Ctrl-C")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--watch", action="store_true", help="go on showing it, until it has ended or Ctrl-C")
+    which.add_argument("--live", action="store_true", help="1 unless its main loop moves, or it starts")
+    which.add_argument(
+        "--ready", action="store_true", help="1 unless its main loop moves, and it takes new work"
+    )
     parsing.patience(parser, 10.0)
 
 
@@ -59,7 +73,29 @@ def _once(args: argparse.Namespace) -> int:
         output.say(json.dumps(facts))
     else:
         output.say("\n".join(show.page(facts, Paint(sys.stdout, os.environ))))
+    if args.ready and not facts["ready"]:
+        raise GatewayError(f'gateway "{args.name}" is not ready: {_why_not(facts)}')
+    if args.live or args.ready:
+        _prove(args, facts)
     return 0
+
+
+def _why_not(facts: Facts) -> str:
+    """Its phase and its reason, on one line."""
+    return printable(f"{facts['phase']}: {facts['reason']}" if facts.get("reason") else facts["phase"])
+
+
+def _prove(args: argparse.Namespace, facts: Facts) -> None:
+    """A thread beside its main loop has told the *facts*: the loop has to answer as well.  GatewayError."""
+    if facts["phase"] in STARTING:
+        return
+    try:
+        ask(args, "ping")[0].close()
+    except NoAnswerError:
+        if args.live and ask(args, "status")[1]["status"]["phase"] in STARTING:
+            return  # since our question
+        why = f"its main loop has not moved for {args.timeout:g} s"
+        raise GatewayError(f'gateway "{args.name}" is stuck: {why}') from None
 
 
 def _watch(args: argparse.Namespace) -> int:

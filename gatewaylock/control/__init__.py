@@ -6,6 +6,7 @@ known are passed over; a version that is not known is refused.
     verb      fields beside "v" and "verb"; all are optional but item
     status    none                                       the answer has "status": {...}
     watch     none                                       the answer has "status": {...}; then comes the stream
+    ping      none                                       answered by the main loop, when it comes by: it is not stuck
     stop      reason, wait, force (do not drain)
     restart   reason, wait, force (do not prove), mode ("exec", "spawn", ...)
     quiet     reason, limit (seconds, 600 unless given)

@@ -14,7 +14,9 @@ from ..core.plan import QUIET_LIMIT, Action, Mode, Request
 VERSION = 1
 #: the longest line that is asked, in bytes
 LINE = 65536
-VERBS = ("status", "watch", *(action.value for action in Action))
+#: what asks for nothing to be done
+LOOKS = ("status", "watch", "ping")
+VERBS = (*LOOKS, *(action.value for action in Action))
 LONGEST_QUIET = 86400.0
 LONGEST_REASON = 200
 LONGEST_ITEM = 40
@@ -46,7 +48,7 @@ class ProtocolError(GatewayError):
 
 @dataclass(frozen=True)
 class Asked:
-    """One request line: ``request`` is None for status and watch; ``wait`` for the end of it."""
+    """One request line: ``request`` is None for one of LOOKS; ``wait`` for the end of it."""
 
     verb: str
     request: Request | None
@@ -75,7 +77,7 @@ def read_request(line: bytes, who: str, peer: Callable[[], Peer | None] = lambda
     verb = fields.get("verb")
     if verb not in VERBS:
         raise ProtocolError(f"unknown verb {str(verb)[:60]!r}: there are {', '.join(VERBS)}")
-    request = None if verb in ("status", "watch") else _request(Action(verb), fields, who, peer())
+    request = None if verb in LOOKS else _request(Action(verb), fields, who, peer())
     return Asked(verb, request, fields.get("wait") is True)
 
 

@@ -43,6 +43,7 @@ class ControlServer:
     """Answers on *listener*, which is not ours to close: it outlives the life and the image.
 
     *patience*: seconds that a client may take to say what it wants.  *known* tells the command of a client.
+    *come_by* has the loop call what it is given, as soon as it is free to.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class ControlServer:
         *,
         patience: float = PATIENCE,
         known: Known = lambda pid: str,
+        come_by: Callable[[Callable[[], object]], object] = lambda seen: seen(),
     ) -> None:
-        self._listener, self._desk, self._known = listener, desk, known
+        self._listener, self._desk, self._known, self._come_by = listener, desk, known, come_by
         self._crowd, self._waiting = Crowd(patience), Waiting()
         self._watchers = Watchers(desk.status, self._unregister)
         self._wake, self._woken = socket.socketpair()
@@ -202,11 +204,17 @@ class ControlServer:
     def _asked(self, client: Client, line: bytes) -> None:
         asked = read_request(line, client.who, client.peer)
         if asked.request is None:
-            self._show(client, watches=asked.verb == "watch")
+            self._ping(client) if asked.verb == "ping" else self._show(client, watches=asked.verb == "watch")
             return
         self._waiting.enter(client.connection, at_any_rate=asked.request.action is Action.STOP)
         connection = self._forget(client)
         self._desk.post(asked.request, lambda verdict: self._decided(connection, asked, verdict))
+
+    def _ping(self, client: Client) -> None:
+        """That this thread answers proves nothing of the loop's."""
+        self._waiting.enter(client.connection, at_any_rate=False)
+        connection, said = self._forget(client), {"ok": True, "text": "the main loop moves"}
+        self._come_by(lambda: self._waiting.decide(connection, said, waits=False))
 
     def _show(self, client: Client, *, watches: bool) -> None:
         if watches and self._watchers.full():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..control.server import ControlServer, Desk
@@ -24,7 +24,7 @@ from ..system.rundir import RunDir
 from ..system.watchdog import Watchdog
 from .annex import SafeAnnex, insight_into
 from .diary import Diary
-from .messages import Ask, Cancelled
+from .messages import Ask, Beat, Cancelled
 from .parts import Options, Surroundings, Work
 from .vitals import Vitals
 from .watcher import Watcher
@@ -138,7 +138,7 @@ class House:
                 raise
             log.warning("no control socket for this gateway: %s", error)
             return
-        control = ControlServer(door, self._desk, known=known)
+        control = ControlServer(door, self._desk, known=known, come_by=self.come_by)
         control.adopt(self._inherited.waiting if self._inherited else ())
         try:
             control.start()
@@ -170,6 +170,10 @@ class House:
         """Those who watch hear of it."""
         if self._control:
             self._control.tell(event)
+
+    def come_by(self, seen: Callable[[], object]) -> None:
+        """Have the loop call *seen* when it next looks into its inbox."""
+        self.inbox.post(Beat(seen))
 
     def announce(self, outcome: Outcome) -> None:
         """Tell all who wait how it ended."""

@@ -294,7 +294,27 @@ def test_a_deployment_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert bot["command"][:2] == ["gateway", "run"] and bot["ports"] == [{"containerPort": 80}]
     assert bot["env"] == [{"name": "GATEWAY_SUPERVISOR_TIMEOUT", "value": "45"}]
     [alone] = load_yaml(unit(capsys, "kubernetes"))["spec"]["template"]["spec"]["containers"]
-    assert "readinessProbe" not in alone and "ports" not in alone
+    assert "ports" not in alone
+
+
+def test_a_container_is_ended_for_a_stuck_loop_alone_and_gets_work_only_while_it_is_ready(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = unit(capsys, "kubernetes", "--drain-timeout", "300", "--name", "bot")
+    [bot] = load_yaml(text)["spec"]["template"]["spec"]["containers"]
+    probes = {kind: bot[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")}
+    words = {kind: probe["exec"]["command"] for kind, probe in probes.items()}
+    assert all(said[:4] == ["gateway", "status", "--name", "bot"] for said in words.values())
+    assert {kind: said[-1] for kind, said in words.items()} == {
+        "startup": "--ready", "readiness": "--ready", "liveness": "--live",
+    }  # fmt: skip
+    # A restart that drains for all of its time is waited for: the socket keeps who comes meanwhile.
+    ready = probes["readiness"]
+    assert (
+        ready["periodSeconds"] * (ready["failureThreshold"] - 1) >= 300 + Limits().shutdown + Limits().start
+    )
+    health = load_yaml(unit(capsys, "docker"))["services"]["gateway"]["healthcheck"]["test"]
+    assert (health[:3], health[-1]) == (["CMD", "gateway", "status"], "--ready")
 
 
 # -- every word arrives as it was -----------------------------------------------------------------------

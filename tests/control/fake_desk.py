@@ -55,14 +55,14 @@ class FakeDesk:
 
 @contextmanager
 def serving(
-    run_dir: Path, desk: FakeDesk, *, patience: float = 5.0, closes: bool = True
+    run_dir: Path, desk: FakeDesk, *, patience: float = 5.0, closes: bool = True, **more: Any
 ) -> Iterator[tuple[ControlServer, str]]:
     """A server and where it listens."""
     path = str(run_dir / "fake.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
         listener.listen(socket.SOMAXCONN)
-        server = ControlServer(listener, desk, patience=patience)
+        server = ControlServer(listener, desk, patience=patience, **more)
         server.start()
         try:
             yield server, path

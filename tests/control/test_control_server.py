@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import resource
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -34,6 +36,37 @@ def test_status_is_one_line_and_the_end(run_dir: Path) -> None:
         asking.sendall(line(verb="status"))
         assert heard(asking)["status"]["phase"] == "serving"
         assert heard(asking) == {}
+
+
+def test_a_ping_is_answered_by_the_loop_and_by_nobody_else(run_dir: Path) -> None:
+    beats: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+    with serving(run_dir, FakeDesk(), come_by=beats.put) as (_, path), client(path) as asking:
+        asking.sendall(line(verb="ping"))
+        seen = beats.get(timeout=10)
+        with client(path) as other:  # while the loop is stuck
+            other.sendall(line(verb="status"))
+            assert heard(other)["ok"]
+        asking.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            asking.recv(1)
+        asking.settimeout(10)
+        seen()
+        assert heard(asking) == {"v": 1, "ok": True, "text": "the main loop moves"}
+        assert heard(asking) == {}
+
+
+def test_any_number_of_pings_to_a_loop_that_is_stuck_leaves_room_for_a_stop(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "UNDECIDED", 2)
+    with serving(run_dir, FakeDesk(YES), come_by=lambda seen: None) as (_, path), ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(client(path)).sendall(line(verb="ping"))
+        third, stopping = (stack.enter_context(client(path)) for _ in range(2))
+        third.sendall(line(verb="ping"))
+        assert heard(third)["error"] == "busy"
+        stopping.sendall(line(verb="stop"))
+        assert heard(stopping)["ok"]
 
 
 def test_a_request_says_who_asked_and_what_for(run_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 
@@ -38,8 +39,10 @@ services:
     # boot.  Docker knows no exit code after which to give up: one that can never start (78: the name is taken or
     # the configuration is wrong) is tried later and later, up to every minute.
     restart: unless-stopped
+    # Unhealthy while it takes no new work, and when its main loop is stuck.  Docker kills nothing for that; Swarm does:
+    # there --live is the word for it.
     healthcheck:
-      test: {health}
+      test: {ready}
       interval: 30s
       timeout: 10s
 {ports}"""
@@ -83,16 +86,27 @@ spec:
               value: "{kills_after}"
           startupProbe:
             exec:
-              command: {health}
+              command: {ready}
             timeoutSeconds: 10
             periodSeconds: 5
             failureThreshold: 60
+          # Not ready: parked after a restart that failed, quiet, stuck.  Only after longer than a restart may take (drain,
+          # close, start: {restart_takes:g} s): what connects meanwhile waits, and is served by the next life.
+          readinessProbe:
+            exec:
+              command: {ready}
+            timeoutSeconds: 10
+            periodSeconds: {period}
+            failureThreshold: {patience}
+          # Its main loop does not move any more.  A gateway that drains, or is parked, is not killed for it.
           livenessProbe:
             exec:
-              command: {health}
+              command: {live}
             timeoutSeconds: 10
             periodSeconds: 30
 {ports}"""
+
+PERIOD = 10  # seconds between two looks whether it is ready
 
 
 def write(kind: str, service: Service) -> str:
@@ -108,7 +122,7 @@ def _compose(service: Service) -> str:
         python=f"{sys.version_info[0]}.{sys.version_info[1]}",
         command=yaml_list(service.contained),
         restart=sh(service.ask_inside("restart")),
-        health=yaml_list(["CMD", *service.ask_inside("status")]),
+        ready=yaml_list(["CMD", *service.ask_inside("status"), "--ready"]),
         stop=service.limits.whole_stop,
         kills_after=service.kills_after,
         ports=f"    ports:\n{pairs}" if pairs else f"    # {UNREACHED}\n",
@@ -117,24 +131,20 @@ def _compose(service: Service) -> str:
 
 def _deployment(service: Service) -> str:
     listed = "".join(f"            - containerPort: {port}\n" for port in service.ports)
-    ready = PROBE.format(port=service.ports[0]) if service.ports else ""
+    probe = service.ask_inside("status")
+    restart_takes = service.limits.drain + service.limits.shutdown + service.limits.start
     return DEPLOYMENT.format(
         label=_label(service.name),
         command=yaml_list(service.contained),
-        health=yaml_list(service.ask_inside("status")),
+        ready=yaml_list([*probe, "--ready"]),
+        live=yaml_list([*probe, "--live"]),
+        restart_takes=restart_takes,
+        period=PERIOD,
+        patience=math.ceil(restart_takes / PERIOD) + 1,
         stop=service.limits.whole_stop,
         kills_after=service.kills_after,
-        ports=f"{ready}          ports:\n{listed}" if listed else f"          # {UNREACHED}\n",
+        ports=f"          ports:\n{listed}" if listed else f"          # {UNREACHED}\n",
     )
-
-
-PROBE = """\
-          # The socket outlives a restart, and what connects meanwhile is served by the next life.
-          readinessProbe:
-            tcpSocket:
-              port: {port}
-            periodSeconds: 10
-"""
 
 
 def _label(name: str) -> str:
