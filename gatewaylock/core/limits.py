@@ -85,6 +85,11 @@ class Limits:
         """From the request to the end of the process."""
         return self.lame_duck + self.stop
 
+    def whole_restart(self, probation: float = 0.0) -> float:
+        """From the request to a next life that serves, at worst: tried, drained, closed, started late, proved."""
+        tried = self.preflight + self.drain + self.shutdown
+        return tried + self.backoff + self.start + probation
+
     @property
     def kill_timeout(self) -> float:
         """The least that a supervisor has to wait before it kills, so that ``capped`` cuts nothing."""

@@ -20,7 +20,7 @@ import pytest
 from speaking import environment, gateway, started
 
 from gatewaylock.cli import main
-from gatewaylock.cli.checks import doors, machine, place, watch
+from gatewaylock.cli.checks import doors, machine, place, unit, watch
 from gatewaylock.cli.checks.case import Case
 from gatewaylock.cli.doctor import findings
 from gatewaylock.cli.options import parse
@@ -255,12 +255,20 @@ GOOD = {
     "RestartForceExitStatus": "75",
     "SuccessExitStatus": "75",
     "MainPID": "0",
+    "Type": "notify",
+    "NotifyAccess": "main",
+    "TimeoutStartUSec": "4min 30s",
+    "WatchdogUSec": "30s",
+    "FileDescriptorStoreMax": "16",
+    "LimitNOFILESoft": "1024",
+    "User": "",
 }
 
 
 def faults(run_dir: Path, *words: str, **facts: str) -> str:
+    about = case(run_dir, *words)
     return "\n".join(
-        f"{state} {text}" for state, text in watch.unit_faults({**GOOD, **facts}, case(run_dir, *words))
+        f"{state} {text}" for look in unit.LOOKS for state, text in look({**GOOD, **facts}, about)
     )
 
 
@@ -284,6 +292,29 @@ def faults(run_dir: Path, *words: str, **facts: str) -> str:
             ["--restart-mode", "supervisor", "--restart-exit-code", "75"],
             "fail",
         ),
+        ({"NotifyAccess": "none"}, [], "fail .*never ready: Type=notify and NotifyAccess=main"),
+        ({"Type": "exec", "NotifyAccess": "none"}, [], "warn .*before it serves: Type=notify"),
+        ({"NotifyAccess": "none"}, ["--restart-mode", "spawn"], "warn .*spawn becomes exec"),
+        ({"Type": "forking"}, [], "fail .*Type=forking .*never comes: Type=notify"),
+        ({"WatchdogUSec": "100ms"}, [], "fail .*not move for 0.1 s.*: WatchdogSec=30"),
+        ({"WatchdogUSec": "0"}, [], ""),
+        (
+            {"TimeoutStartUSec": "1s"},
+            [],
+            r"fail .*take 5 s \(--lock-timeout\).*after 1 s: TimeoutStartSec=252",
+        ),
+        ({"TimeoutStartUSec": "3min"}, [], "^warn .*reload may take 247 s.*after 180 s: TimeoutStartSec=252"),
+        ({}, ["--probation", "600"], "^warn .*reload may take 845 s.*after 270 s: TimeoutStartSec=850"),
+        ({}, ["--start-timeout", "300"], r"fail .*take 305 s \(--lock-timeout and --start-timeout\)"),
+        ({"TimeoutStartUSec": "infinity"}, ["--start-timeout", "300"], ""),
+        (
+            {"FileDescriptorStoreMax": "0"},
+            [],
+            "warn .*keeps 0 of 1 listening sockets: FileDescriptorStoreMax=16",
+        ),
+        ({"FileDescriptorStoreMax": "0"}, ["--bind", "fd:web"], ""),
+        ({"User": "nobody" if os.geteuid() == 0 else "root"}, [], "warn .*runs as User="),
+        ({"User": str(os.geteuid())}, [], ""),
     ],
 )
 def test_what_does_not_suit_a_gateway_in_a_unit(
@@ -295,23 +326,71 @@ def test_what_does_not_suit_a_gateway_in_a_unit(
 
 def test_a_main_process_that_is_not_the_gateway_is_told_of(run_dir: Path) -> None:
     about = replace(case(run_dir), status={"pid": os.getpid()})
-    assert list(watch.unit_faults({**GOOD, "MainPID": str(os.getpid())}, about)) == []
-    [(state, text)] = watch.unit_faults({**GOOD, "MainPID": "1"}, about)
+    assert list(unit.who({**GOOD, "MainPID": str(os.getpid())}, about)) == []
+    [(state, text)] = unit.who({**GOOD, "MainPID": "1"}, about)
     assert state == "fail" and f"the gateway is pid {os.getpid()}" in text
+
+
+def manager(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    system: Mapping[str, str] | None = None,
+    user: Mapping[str, str] | None = None,
+) -> None:
+    """A systemctl that knows one unit of each kind at most."""
+
+    def said(facts: Mapping[str, str] | None) -> str:
+        every = {"LoadState": "loaded", **facts} if facts else {"LoadState": "not-found"}
+        return "\n".join(f"{key}={value}" for key, value in every.items())
+
+    text = f"case $1 in --user) echo '{said(user)}' ;; *) echo '{said(system)}' ;; esac\n"
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\n{text}")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
 def test_the_unit_that_is_named_is_looked_at(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    facts = "\\n".join(f"{key}={value}" for key, value in {**GOOD, "LoadState": "loaded"}.items())
-    (tmp_path / "systemctl").write_text(f"#!/bin/sh\nprintf '{facts}\\nTimeoutStopUSec=8s\\n'\n")
-    (tmp_path / "systemctl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    manager(tmp_path, monkeypatch, system={**GOOD, "TimeoutStopUSec": "8s"})
     said = found(case(run_dir, "--unit", "bot.service"))
     assert said["unit"][0][0] == "ok" and said["unit"][0][1].startswith("bot.service: ")
     assert said["kill timeout"] == [("ok", "a stop may take 5 s of 8 s (TimeoutStopSec= of bot.service)")]
     said = found(case(run_dir, "--unit", "bot.service", "--stop-timeout", "7"))
     assert said["kill timeout"][0][0] == "fail"
+
+
+@pytest.mark.parametrize("of_user", [False, True])
+def test_a_unit_is_found_with_whichever_manager_has_it_and_its_own_limits_count(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_user: bool
+) -> None:
+    bad = {
+        "NotifyAccess": "none",
+        "TimeoutStartUSec": "1s",
+        "WatchdogUSec": "100ms",
+        "FileDescriptorStoreMax": "0",
+    }
+    facts = {**GOOD, **bad, "TimeoutStopUSec": "8s", "LimitNOFILESoft": "20"}
+    manager(tmp_path, monkeypatch, **{"user" if of_user else "system": facts})
+    said = found(case(run_dir, "--unit", "bot.service"))
+    assert [state for state, _ in said["unit"]] == ["fail", "fail", "fail", "warn", "warn"]
+    assert said["kill timeout"] == [("ok", "a stop may take 5 s of 8 s (TimeoutStopSec= of bot.service)")]
+    [(state, text)] = said["descriptors"]
+    assert state == "fail" and text.startswith("20 (LimitNOFILE= of bot.service): 0 clients at once")
+
+
+def test_a_unit_that_no_manager_has_is_told_of_with_the_word_of_each(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager(tmp_path, monkeypatch)
+    said = found(case(run_dir, "--unit", "bot.service"))
+    [(state, text)] = said["unit"]
+    assert (
+        state == "fail"
+        and "no unit bot.service (not-found) (of the system)" in text
+        and "(of the user)" in text
+    )
+    assert said["descriptors"][0][1].split(" (")[1].startswith("hard limit")
 
 
 def test_a_supervisor_that_says_nothing_leaves_its_default(

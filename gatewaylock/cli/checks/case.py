@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ...control.client import talk
@@ -17,6 +18,7 @@ from ...core.plan import Mode
 from ...system import process
 from ...system.host import Host
 from ...system.rundir import RunDir, check_name, default_run_dir
+from ...system.supervisor import unit as systemd
 from ...system.supervisor.found import Found, detect
 from .. import run
 
@@ -39,6 +41,7 @@ class Case:
     name: str
     run_dir: RunDir
     limits: Limits
+    probation: float
     mode: Mode
     exit_code: int
     binds: tuple[tuple[str, int], ...]
@@ -61,6 +64,7 @@ class Case:
             name=args.name,
             run_dir=where,
             limits=run.limits(args),
+            probation=args.probation,
             mode=_mode(args.restart_mode, environ),
             exit_code=args.restart_exit_code,
             binds=tuple(args.bind),
@@ -77,6 +81,29 @@ class Case:
     def pid(self) -> int:
         """Of the running gateway; 0 where none answers."""
         return int(self.status.get("pid", 0))
+
+    @cached_property
+    def of_unit(self) -> Mapping[str, str]:
+        """What systemd says of the unit that was named, or that the gateway is in; empty where there is neither.
+
+        A unit that was named may be of the system's manager or of the user's own: who asks for his own first is
+        not root.  OSError where neither knows it.
+        """
+        found = self.found()
+        watched = found.supervisor.name == "systemd"
+        if not self.unit:
+            seen = found.seen
+            return (
+                systemd.show(seen.unit, of_user=seen.of_user, host=self.host) if watched and seen.unit else {}
+            )
+        ours = found.seen.of_user if watched else os.geteuid() != 0
+        why = []
+        for of_user in (ours, not ours):
+            try:
+                return systemd.show(self.unit, of_user=of_user, host=self.host)
+            except OSError as error:
+                why.append(f"{error} (of the {'user' if of_user else 'system'})")
+        raise OSError("; ".join(why))
 
     def found(self) -> Found:
         """Who supervises the running gateway; where none runs, what would, were it started like this command."""

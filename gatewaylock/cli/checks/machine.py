@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 from ...system import process
 from .case import Case
@@ -21,18 +22,28 @@ PATIENCE = 30.0
 
 def descriptors(case: Case) -> Iterator[tuple[str, str]]:
     """Enough for its threads and its clients."""
-    prlimit = getattr(resource, "prlimit", None)  # not on macOS
-    soft, hard = (
-        prlimit(case.pid, resource.RLIMIT_NOFILE) if prlimit else resource.getrlimit(resource.RLIMIT_NOFILE)
-    )
+    soft, whose = _limit(case)
     if soft == resource.RLIM_INFINITY:
         yield "ok", "no limit"
         return
     left = soft - OWN - case.threads
-    text = f"{soft} (hard limit {hard}): {max(0, left)} clients at once with {case.threads} threads"
+    text = f"{soft} ({whose}): {max(0, left)} clients at once with {case.threads} threads"
     change = "; ulimit -n, or LimitNOFILE= of its unit"
     state = "fail" if left < LEAST else "warn" if left < FEW else "ok"
     yield state, text if state == "ok" else text + change
+
+
+def _limit(case: Case) -> tuple[int, str]:
+    """Of the gateway that runs, else of the unit that is to start one, else what would be inherited from here."""
+    with suppress(OSError):  # the line of the unit says that it cannot be had
+        if not case.pid and (text := case.of_unit.get("LimitNOFILESoft")):
+            soft = resource.RLIM_INFINITY if text == "infinity" else int(text)
+            return soft, f"LimitNOFILE= of {case.unit or 'its unit'}"
+    prlimit = getattr(resource, "prlimit", None)  # not on macOS
+    soft, hard = (
+        prlimit(case.pid, resource.RLIMIT_NOFILE) if prlimit else resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
+    return soft, f"hard limit {hard}"
 
 
 def faults(case: Case) -> Iterator[tuple[str, str]]:

@@ -1,20 +1,16 @@
-"""Who supervises, whether its unit suits a gateway, and whether a stop ends before its kill."""
+"""Who supervises, and whether a stop ends before its kill."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ...core.plan import Mode
-from ...system import process
 from ...system.supervisor import proofs
 from ...system.supervisor import unit as systemd
 from ...system.supervisor.asking import Patience, told_by_operator, too_long
 from ...system.supervisor.found import Found
 from .case import Case
-
-#: policies under which a unit of systemd is started again after a failure
-AGAIN = ("always", "on-failure")
 
 
 def supervisor(case: Case) -> Iterator[tuple[str, str]]:
@@ -36,51 +32,6 @@ def supervisor(case: Case) -> Iterator[tuple[str, str]]:
         )
     if seen.parent == 1 and seen.names & proofs.SHELLS:
         yield "fail", "a shell that is pid 1 passes no stop on: put exec before the gateway"
-
-
-def unit(case: Case) -> Iterator[tuple[str, str]]:
-    """What systemd is set to do with it."""
-    found = case.found()
-    watched = found.supervisor.name == "systemd"
-    name = case.unit or (found.seen.unit if watched else "")
-    if not name:
-        yield "ok", "no unit of systemd"
-        return
-    facts = systemd.show(name, of_user=watched and found.seen.of_user, host=case.host)
-    faults = list(unit_faults(facts, case))
-    shown = ", ".join(f"{key}={facts.get(key)}" for key in ("Type", "KillMode", "Restart", "TimeoutStopUSec"))
-    if not faults:
-        yield "ok", f"{name}: {shown}"
-    yield from ((state, f"{name}: {text}") for state, text in faults)
-
-
-def unit_faults(facts: Mapping[str, str], case: Case) -> Iterator[tuple[str, str]]:
-    """What in the properties of a unit does not suit a gateway."""
-    restart, kill_mode = facts.get("Restart", ""), facts.get("KillMode", "")
-    prevented = facts.get("RestartPreventExitStatus", "").split()
-    if kill_mode == "control-group":
-        yield "warn", "its children get the stop when it does, under work that still drains: KillMode=mixed"
-    elif kill_mode != "mixed":
-        yield "warn", f"its children outlive it under KillMode={kill_mode}: KillMode=mixed"
-    if restart == "no":
-        yield "warn", "nobody starts it again after a crash: Restart=on-failure"
-    if restart in AGAIN and "78" not in prevented:
-        yield (
-            "fail",
-            "a second one, or a wrong configuration, is started for ever: RestartPreventExitStatus=78",
-        )
-    if case.mode is Mode.SUPERVISOR and not _comes_back(facts, case.exit_code):
-        change = "--restart-exit-code 75 and RestartForceExitStatus=75"
-        yield (
-            "fail",
-            f"no restart comes back from exit code {case.exit_code} under Restart={restart}: {change}",
-        )
-    main = int(facts.get("MainPID", "0") or 0)
-    if case.pid and main and main != case.pid and not case.unit:
-        yield (
-            "fail",
-            f"its main process is pid {main} ({process.title(main)}), and the gateway is pid {case.pid}",
-        )
 
 
 def kill_timeout(case: Case) -> Iterator[tuple[str, str]]:
@@ -106,17 +57,6 @@ def _patience(case: Case, found: Found) -> Patience:
     if told:
         return told
     if case.unit:
-        facts = systemd.show(case.unit, of_user=False, host=case.host)
-        return Patience(systemd.kills_after(facts), f"TimeoutStopSec= of {case.unit}")
+        return Patience(systemd.kills_after(case.of_unit), f"TimeoutStopSec= of {case.unit}")
     row = found.supervisor
     return row.ask(found.seen, case.host) if row.ask else row.patience
-
-
-def _comes_back(facts: Mapping[str, str], code: int) -> bool:
-    """Whether systemd starts the unit again after this exit code."""
-    if str(code) in facts.get("RestartPreventExitStatus", "").split():
-        return False
-    if str(code) in facts.get("RestartForceExitStatus", "").split():
-        return True
-    is_success = code == 0 or str(code) in facts.get("SuccessExitStatus", "").split()
-    return facts.get("Restart") in ("always", "on-success" if is_success else "on-failure")

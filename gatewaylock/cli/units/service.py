@@ -97,7 +97,7 @@ class Service:
     def starts_within(self) -> int:
         """Whole seconds within which every start is over, also the one that a reload waits for."""
         limits = self.limits
-        return math.ceil(max(limits.lock + limits.first_start, reload_takes(limits, self.probation)) + 5)
+        return math.ceil(max(limits.lock + limits.first_start, limits.whole_restart(self.probation)) + 5)
 
     @property
     def has_own_address(self) -> bool:
@@ -108,12 +108,6 @@ class Service:
     def ports(self) -> tuple[int, ...]:
         """Those that can be reached from another machine."""
         return tuple(port for host, port in self.binds if port > 0 and not _is_loopback(host))
-
-
-def reload_takes(limits: Limits, probation: float) -> float:
-    """Seconds that a restart may take as a whole: tried first, drained, closed, started, proved."""
-    tried = limits.preflight + limits.drain + limits.shutdown
-    return tried + limits.backoff + limits.start + probation
 
 
 def _from_environment(
