@@ -20,7 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
-from supervisors import box, claims
+from supervisors import box, claims, printed
+
+EVERY = (*claims.EVERY, *printed.EVERY)
 
 
 @contextmanager
@@ -58,8 +60,8 @@ def main() -> int:
     words = sys.argv[1:]
     if words[:1] == ["--newer"]:
         with newer(Path(words[1]).resolve()):
-            return run([*claims.EVERY, claims.notify_reload], words[2:])
-    return run(list(claims.EVERY), words)
+            return run([*EVERY, claims.notify_reload], words[2:])
+    return run(list(EVERY), words)
 
 
 def run(every: list[claims.Claim], names: list[str]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from supervisors import claims
+from supervisors import claims, printed
 from supervisors.box import Box, boxed, why_no_box
 
 
@@ -33,3 +33,8 @@ def test_kill_9_refuses_no_connection_while_systemd_starts_the_next_life(box: Bo
 
 def test_a_stop_without_progress_ends_before_systemd_kills(box: Box) -> None:
     claims.no_progress(box)
+
+
+@pytest.mark.parametrize("claim", printed.EVERY, ids=lambda claim: claim.__name__)
+def test_the_files_that_are_printed_do_what_they_say(box: Box, claim: claims.Claim) -> None:
+    claim(box)
