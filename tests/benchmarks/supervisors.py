@@ -12,6 +12,10 @@ environment of its own under the cache directory.  Needs root for systemd and th
     state       of the service after the restarts, in the supervisor's words
     second      another start of the same gateway under the same supervisor: what the supervisor says of
                 it 8 s later, and how often it has tried
+
+Exit code 1, and "BROKEN" below the row, where a promise is: a request is lost in any mode but ``supervisor``, a
+restart does not come, a pid does not stay, somebody is left, the start limit is touched, the first is disturbed by
+the second, or the second is tried again where the supervisor was told not to.
 """
 
 from __future__ import annotations
@@ -77,8 +81,11 @@ def _path(bin_dir: Path) -> str:
     return f"{bin_dir}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
 
-def row(kind: type[Keeper], mode: str, bin_dir: Path) -> str:
-    """One line of the table."""
+Broken = list[str]
+
+
+def row(kind: type[Keeper], mode: str, bin_dir: Path, broken: Broken) -> str:
+    """One line of the table; what it shows to be *broken* is added there."""
     with tempfile.TemporaryDirectory(prefix="gw-", ignore_cleanup_errors=True) as path:
         work, port = Path(path), free_port()
         words = (
@@ -100,16 +107,16 @@ def row(kind: type[Keeper], mode: str, bin_dir: Path) -> str:
             keeper.start(one)
             one.says(SERVING)
             cells = [
-                *_restarts(keeper, one),
-                _stop(keeper, one),
+                *_restarts(keeper, one, mode, broken),
+                _stop(keeper, one, broken),
                 _kill(keeper, one),
-                _second(keeper, one, two),
+                _second(keeper, one, two, broken),
             ]
             pids, lost, state, stop, kill, second = cells
             return LINE.format(kind.name, mode, pids, lost, stop, kill, state, second)
 
 
-def _restarts(keeper: Keeper, one: Service) -> tuple[str, str, str]:
+def _restarts(keeper: Keeper, one: Service, mode: str, broken: Broken) -> tuple[str, str, str]:
     """(pid before and after, requests lost, state)."""
     before = keeper.pid(one)
     done = 0
@@ -124,6 +131,12 @@ def _restarts(keeper: Keeper, one: Service) -> tuple[str, str, str]:
     pids = f"{before} stays" if before == after else f"{before} -> {after or 'none'}"
     of = f"{lost} of {sum(clients.ended.values())}"
     state = keeper.state(one)
+    if mode != "supervisor":
+        broken += [f"{of} requests lost"] if lost else []
+        broken += [f"{done} of {RESTARTS} restarts"] if done != RESTARTS else []
+        broken += [f"{keeper.starts(one)} starts count for the limit"] if keeper.starts(one) else []
+    if mode in ("exec", "in-process") and before != after:
+        broken.append(f"the pid does not stay: {pids}")
     return pids, of, state if done == RESTARTS else f"{done} of {RESTARTS} restarts; {state}"
 
 
@@ -133,10 +146,11 @@ def _timed(call: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def _stop(keeper: Keeper, one: Service) -> str:
+def _stop(keeper: Keeper, one: Service, broken: Broken) -> str:
     """How long it took, and who is left."""
     took = _timed(lambda: keeper.stop(one))
     left = [] if one.gone(1) else one.alive()
+    broken += [f"{len(left)} left after the stop"] if left else []
     one.kill_all()
     return f"{took:.1f} s, left {len(left) or 'none'}"
 
@@ -160,19 +174,35 @@ def _over(keeper: Keeper, one: Service) -> bool:
     return not keeper.revives and keeper.pid(one) is None
 
 
-def _second(keeper: Keeper, one: Service, two: Service) -> str:
+def _second(keeper: Keeper, one: Service, two: Service, broken: Broken) -> str:
     """What comes of a rival, after a while; the first must not notice."""
     first = one.alive()
     keeper.start(two)
     two.says(TAKEN)
     threading.Event().wait(SECOND)
-    assert one.alive() == first, "the first was disturbed"
     tries, state = two.said(TAKEN), keeper.state(two)
+    if one.alive() != first:
+        broken.append(f"the first was disturbed: {first} became {one.alive()}")
+    if not keeper.insists and (tries > keeper.tries or not keeper.rests(two)):
+        broken.append(f"the second was tried {tries} times, and is {state}")
     return f"{tries} {'try' if tries == 1 else 'tries'}, {state}"
 
 
-def main() -> None:
-    """All, or those that are named."""
+def show(kind: type[Keeper], mode: str, bin_dir: Path) -> bool:
+    """Print the row; whether all that is promised holds."""
+    broken: Broken = []
+    try:
+        print(row(kind, mode, bin_dir, broken), flush=True)
+    except Exception as error:
+        print(f"{kind.name:12} {mode:10} FAILED: {error}"[:3000], flush=True)
+        return False
+    if broken:
+        print(f"{'':12} {'':10} BROKEN: {'; '.join(broken)}", flush=True)
+    return not broken
+
+
+def main() -> int:
+    """All, or those that are named; 1 where a promise is broken."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -183,16 +213,14 @@ def main() -> None:
     bin_dir = install(kinds)
     heads = ("supervisor", "mode", "pid", "lost", "stop", "kill -9", "state after 5 restarts", "second start")
     print(LINE.format(*heads), flush=True)
+    held = []
     for kind in kinds:
         why = kind.why_not(bin_dir)
-        for mode in args.mode or MODES if not why else ():
-            try:
-                print(row(kind, mode, bin_dir), flush=True)
-            except Exception as error:
-                print(f"{kind.name:12} {mode:10} FAILED: {error}"[:3000], flush=True)
+        held += [show(kind, mode, bin_dir) for mode in args.mode or MODES if not why]
         if why:
             print(f"{kind.name:12} not here: {why}", flush=True)
+    return 0 if all(held) else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

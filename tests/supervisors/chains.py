@@ -59,6 +59,11 @@ class Runit(_Directory):
         """``sv down``, and wait for it."""
         self._ask("sv", "-w", "25", "down", self.directory(service))
 
+    def rests(self, service: Service) -> bool:
+        """By ``sv status``, which says what is wanted where that is something else."""
+        said = self._ask("sv", "status", self.directory(service), good=False)
+        return said.startswith("down: ") and "want up" not in said
+
     def pid(self, service: Service) -> int | None:
         """By ``sv status``."""
         found = re.match(r"run: .*\(pid (\d+)\)", self._ask("sv", "status", self.directory(service)))
@@ -83,6 +88,11 @@ class S6(_Directory):
         """``s6-svc -d``, and wait until it is down and its finish script too."""
         self._ask("s6-svc", "-d", "-wD", "-T", "25000", self.directory(service))
 
+    def rests(self, service: Service) -> bool:
+        """By ``s6-svstat``."""
+        said = self._ask("s6-svstat", "-o", "up,wantedup", self.directory(service))
+        return said.split() == ["false", "false"]
+
     def pid(self, service: Service) -> int | None:
         """By ``s6-svstat``."""
         found = int(self._ask("s6-svstat", "-o", "pid", self.directory(service)))
@@ -93,7 +103,7 @@ class Daemontools(_Directory):
     """``supervise``; it has no finish script: what ends with 78 is started again."""
 
     name, debian, watcher = "daemontools", "daemontools", "supervise"
-    tools = ("supervise", "svc", "svstat", "svok")
+    tools, insists = ("supervise", "svc", "svstat", "svok"), True
 
     def _is_ready(self, folder: Path) -> bool:
         return self._ask("sh", "-c", f"svok {folder} && echo yes", good=False).startswith("yes")

@@ -37,7 +37,7 @@ class Supervisord(Daemon):
     """``autorestart=unexpected``, its default; exit codes 0 and 78 are expected."""
 
     name, pypi, debian = "supervisord", "supervisor", "supervisor"
-    tools = ("supervisord", "supervisorctl")
+    tools, tries = ("supervisord", "supervisorctl"), 4  # what ends within a second is one that did not start
 
     def _begin(self) -> None:
         conf, sock = self.work / "supervisord.conf", self.work / "supervisor.sock"
@@ -69,6 +69,10 @@ class Supervisord(Daemon):
         """``supervisorctl pid``."""
         return int(self._ctl("pid", service.name, good=False).strip() or 0) or None
 
+    def rests(self, service: Service) -> bool:
+        """EXITED; FATAL after it has ended 4 times within a second of its start."""
+        return self.state(service) in ("EXITED", "FATAL")
+
     def state(self, service: Service) -> str:
         """RUNNING, EXITED, BACKOFF, FATAL, ..."""
         return self._ctl("status", service.name, good=False).split()[1]
@@ -78,6 +82,7 @@ class Circus(Daemon):
     """It starts again whatever ends, at most ``max_retry`` times in a row."""
 
     name, pypi, tools = "circus", "circus", ("circusd", "circusctl")
+    insists = True
 
     def _begin(self) -> None:
         conf = self.work / "circus.ini"
@@ -122,6 +127,7 @@ class Monit(Daemon):
     """It starts nothing as its child: a program that goes to the background, known by a pid file."""
 
     name, debian, tools = "monit", "monit", ("monit", "setsid")
+    insists = True
 
     def _begin(self) -> None:
         conf = self.work / "monitrc"

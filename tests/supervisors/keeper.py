@@ -33,6 +33,10 @@ class Keeper:
     pypi: ClassVar[str] = ""
     #: whether it starts again what ends by kill -9; one that does not ends with it
     revives: ClassVar[bool] = True
+    #: whether it starts again what ends with 78
+    insists: ClassVar[bool] = False
+    #: how often it starts that otherwise, where it ends at once
+    tries: ClassVar[int] = 1
     #: what ends it, when a test is over
     end_by: ClassVar[signal.Signals] = signal.SIGTERM
 
@@ -77,6 +81,14 @@ class Keeper:
     def state(self, service: Service) -> str:
         """What it says of the service, in its own words."""
         return "up" if self.pid(service) else "down"
+
+    def rests(self, service: Service) -> bool:
+        """Whether it is down and will not be started again by itself."""
+        raise NotImplementedError
+
+    def starts(self, service: Service) -> int:
+        """How often the supervisor itself has started it anew, where that is limited."""
+        return 0
 
     def kill(self, service: Service) -> None:
         """kill -9 for the process that it watches."""
@@ -145,6 +157,10 @@ class Child(Keeper):
     def pid(self, service: Service) -> int | None:
         """Its only child."""
         return next(iter(children(self._running[service.name].pid)), None)
+
+    def rests(self, service: Service) -> bool:
+        """The supervisor has ended with it."""
+        return self.over(service) is not None
 
     def state(self, service: Service) -> str:
         """Up as long as it is there, whatever lives on without it."""

@@ -64,6 +64,14 @@ class Systemd(Keeper):
         inside = int(self.box.show(service.name, "MainPID")["MainPID"])
         return self.box.outside(inside) if inside else None
 
+    def rests(self, service: Service) -> bool:
+        """SubState "failed", or "dead"; before another start it is "auto-restart"."""
+        return self.box.show(service.name, "SubState")["SubState"] in ("failed", "dead")
+
+    def starts(self, service: Service) -> int:
+        """NRestarts; each counts for the start limit."""
+        return int(self.box.show(service.name, "NRestarts")["NRestarts"])
+
     def state(self, service: Service) -> str:
         """ActiveState, Result and NRestarts; a reload that is about to end is waited for."""
         eventually(lambda: self.box.show(service.name, "ActiveState")["ActiveState"] != "reloading", 5)
