@@ -297,6 +297,13 @@ def test_a_deployment_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ports" not in alone
 
 
+def test_a_deployment_is_what_the_schema_of_kubernetes_allows(capsys: pytest.CaptureFixture[str]) -> None:
+    """No part of the extra: its schemas are 108 MB, and it needs no network."""
+    schemas = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
+    for words in ([], ["--bind", "0.0.0.0:80", "--stop-timeout", "40"]):
+        assert schemas.validate(load_yaml(unit(capsys, "kubernetes", *words)), "1.30", strict=True) == "1.30"
+
+
 def test_a_container_is_ended_for_a_stuck_loop_alone_and_gets_work_only_while_it_is_ready(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
