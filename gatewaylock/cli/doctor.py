@@ -28,7 +28,9 @@ def register(verbs: Any, add_run_options: Callable[[argparse.ArgumentParser], No
     text = "see whether it is going to behave here"
     parser = parsing.make(verbs.add_parser, "doctor", help=text, description=ABOUT, epilog=END)
     add_run_options(parser)
-    parser.add_argument("--unit", default="", help="look at this unit of systemd where it does not run yet")
+    parser.add_argument(
+        "--unit", default="", help="a unit of systemd (the system's or your own) that does not run yet"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(verb=doctor)
 
