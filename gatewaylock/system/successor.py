@@ -25,7 +25,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.deadline import Deadline
-from .host import Host
+from .host import Host, close_after_fork
 from .image import HANDOFF, PID_TO_COME, CommandLine, Handoff
 
 if TYPE_CHECKING:
@@ -70,11 +70,15 @@ class Word(NamedTuple):
 
 
 class Channel:
-    """One end of the socketpair."""
+    """One end of the socketpair.
+
+    A copy in a forked child of either side would hide the end of that side for as long as the child lives.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._said = bytearray()
+        close_after_fork(self.close)
 
     @classmethod
     def inherited(cls, fd: int) -> Channel:
