@@ -41,7 +41,10 @@ class Children:
             return Child(0, stderr=os.fdopen(read, "rb", buffering=0))
         pid = self._act(int(json.loads(env[HANDOFF])["channel"]))
         self.actors.append(pid)
-        return Child(pid, stdout=BytesIO(b"%d\n" % pid), stdin=BytesIO())
+        read, write = os.pipe()
+        os.write(write, b"%d\n" % pid)
+        os.close(write)
+        return Child(pid, stdout=os.fdopen(read, "rb"), stdin=BytesIO())
 
     def _act(self, channel: int) -> int:
         on, self._faults.on = self._faults.on, False
@@ -81,11 +84,8 @@ class Child:
         """It has ended."""
         return 0
 
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stdout.close(), self.stdin.close()
+    def kill(self) -> None:
+        """It has ended."""
 
 
 def play(channel: int) -> None:

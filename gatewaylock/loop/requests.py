@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Phase, Request, Verdict
+from ..core.tried import tried
 from ..system.inbox import Meaning
 from ..system.successor import Word
 from .cancelling import Cancelling
@@ -24,7 +25,6 @@ from .messages import (
     Heard,
     Impatient,
     LameDuckOver,
-    OnTrial,
     Proved,
     Told,
 )
@@ -63,8 +63,6 @@ class Requests:
             case Heard(handing, word):
                 handing.hear(word)
                 self._heard(handing)
-            case OnTrial(handing):
-                self.restarting.overlap.time_is_up(handing)
             case Told(word):
                 self._told(word)
             case LameDuckOver():
@@ -122,8 +120,14 @@ class Requests:
         )
 
     def _overdue(self) -> None:
-        """Nobody said anything, but a time limit has passed."""
-        if request := self._quieting.overdue():
+        """Nobody said anything, but a time limit has passed (see ``Vitals.wake``)."""
+        handing, proving = self._vitals.handing, self._vitals.proving
+        if handing and self._vitals.up and handing.due.passed():
+            self.restarting.overlap.time_is_up(handing)
+        elif proving and proving.due.passed():
+            self.restarting.proved(Proved(proving.request, "could not be tried in time"))
+            tried(proving.cancel)
+        elif request := self._quieting.overdue():
             self._asked(request)
 
     def _signalled(self, number: signal.Signals) -> None:

@@ -132,11 +132,42 @@ def test_a_child_of_the_old_process_does_not_hide_its_end_from_the_successor(run
 
 
 def test_a_child_of_the_successor_does_not_hide_its_end_in_the_probation(run_dir: Path) -> None:
-    start = FORKS + "gateway.life == 2 and threading.Timer(0.2, lambda: (fork(), os.kill(os.getpid(), 9))).start()"
+    start = (
+        FORKS
+        + "gateway.life == 2 and threading.Timer(0.2, lambda: (fork(), os.kill(os.getpid(), 9))).start()"
+    )
     with forking(run_dir, start, "restart_mode='overlap', probation=30") as old:
         old.hears("forked")
         old.hears("falling back to in-process restart", 10)
         assert old.popen.poll() is None
+
+
+def test_the_limit_of_the_start_does_not_cut_the_probation(run_dir: Path) -> None:
+    start = FORKS + "gateway.life == 2 and threading.Timer(2, os.kill, (os.getpid(), 9)).start()"
+    with forking(run_dir, start, "restart_mode='overlap', probation=30, limits=Limits(start=1.5)") as old:
+        old.hears("serving: .*life=2")
+        old.hears("falling back to in-process restart", 10)
+        assert old.popen.poll() is None
+
+
+#: as a child of the application that is forked while the helper runs: it holds the helper's input
+HOLDS = """
+import gatewaylock.system.successor as room
+real = room.Successor._helper
+def helper(self, left, log_to):
+    found = real(self, left, log_to)
+    fork()
+    return found
+if gateway.life == 1:
+    room.Successor._helper = helper
+"""
+
+
+def test_a_child_forked_during_the_proof_does_not_hold_it(run_dir: Path) -> None:
+    start, options = FORKS + HOLDS, "restart_mode='spawn', limits=Limits(preflight=5)"
+    with forking(run_dir, start, options) as old:
+        old.hears("forked")
+        old.hears("serving: .*life=2", 10)
 
 
 def test_a_late_request_becomes_one_more_restart_with_every_reason(run_dir: Path) -> None:
