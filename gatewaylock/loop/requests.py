@@ -47,7 +47,16 @@ class Requests:
         self._quieting, self._cancelling = Quieting(house, vitals), Cancelling(house, vitals)
 
     def handle(self, message: object) -> None:
-        """One message: a signal's number, or one of messages.py."""
+        """One message.  One that fails makes no later one fail; of a stop the watchdog sees the end."""
+        try:
+            self._handle(message)
+        except Exception:
+            log.exception("the gateway goes on after %r has failed", message)
+            if isinstance(message, Ask):
+                _answer(message.answer, Verdict.no("this request failed; the gateway's log says why"))
+
+    def _handle(self, message: object) -> None:
+        """A signal's number, or one of messages.py."""
         match message:
             case int(number):
                 self._signalled(signal.Signals(number))
@@ -55,7 +64,7 @@ class Requests:
                 self._asked(request, answer)
             case Cancelled(request, verdict, answer):
                 self._decided(request, verdict)
-                answer(verdict)
+                _answer(answer, verdict)
             case None:
                 self._overdue()
             case Proved():
@@ -105,7 +114,7 @@ class Requests:
                 self._cancelling.begin(request, answer)
                 return
         self._decided(request, verdict)
-        answer(verdict)
+        _answer(answer, verdict)
 
     def _decided(self, request: Request, verdict: Verdict) -> None:
         self._vitals.tell(
@@ -170,3 +179,11 @@ class Requests:
         elif self._vitals.channel:
             self._vitals.alone()
             self.restarting.again()
+
+
+def _answer(answer: Callable[[Verdict], object], verdict: Verdict) -> None:
+    """Once, whatever it raises: what was asked for is under way, or refused, all the same."""
+    try:
+        answer(verdict)
+    except Exception:
+        log.exception("nobody took the answer %r", verdict.text)
