@@ -63,6 +63,9 @@ SILENT = {
     "control.server._look": "it looks anyway",
 }
 
+#: (call, error) that say something else, which is waited for or looked at again
+MEANT = {("fcntl.flock", errno.EACCES): "somebody else has it"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
@@ -132,6 +135,9 @@ class Faults:
                     setattr(module, name, stand_in)
             if module.__name__.startswith("gatewaylock.system"):
                 module.open = self.before("open", builtins.open)  # type: ignore[attr-defined]
+        portalocker = importlib.import_module("portalocker.portalocker")
+        undo.append((portalocker, "LOCKER", portalocker.LOCKER))
+        portalocker.LOCKER = self.before("fcntl.flock", portalocker.LOCKER)  # type: ignore[attr-defined]
         try:
             yield
         finally:

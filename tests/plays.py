@@ -20,6 +20,7 @@ from inside import Inside, Paper, Quick
 
 from gatewaylock import Gateway, GatewayError
 from gatewaylock.core.plan import Phase
+from gatewaylock.system.history import SIZE
 from gatewaylock.system.image import HANDOFF, PREFLIGHT
 
 PATIENCE = 3.0  # seconds for each step of a story; all budgets in it are below
@@ -38,10 +39,13 @@ class Children:
             os.write(int(env[PREFLIGHT]), b"loads\n")
             read, write = os.pipe()
             os.close(write)
-            return Child(0, stderr=os.fdopen(read, "rb", buffering=0))
+            return Child(0, code=None, stderr=os.fdopen(read, "rb", buffering=0))
         pid = self._act(int(json.loads(env[HANDOFF])["channel"]))
         self.actors.append(pid)
-        return Child(pid, stdout=BytesIO(b"%d\n" % pid), stdin=BytesIO())
+        read, write = os.pipe()
+        os.write(write, b"%d\n" % pid)
+        os.close(write)
+        return Child(pid, stdout=os.fdopen(read, "rb"), stdin=BytesIO())
 
     def _act(self, channel: int) -> int:
         on, self._faults.on = self._faults.on, False
@@ -66,26 +70,25 @@ class Children:
 
 @dataclasses.dataclass
 class Child:
-    """As much of a Popen as is used."""
+    """As much of a Popen as is used; ``code`` is None while it runs."""
 
     pid: int
+    code: int | None = 0
     stdout: Any = None
     stdin: Any = None
     stderr: Any = None
 
-    def poll(self) -> int:
-        """It has ended."""
-        return 0
+    def poll(self) -> int | None:
+        """Whether it has ended."""
+        return self.code
 
     def wait(self, timeout: float | None = None) -> int:
-        """It has ended."""
-        return 0
+        """It ends."""
+        self.code = self.code or 0
+        return self.code
 
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stdout.close(), self.stdin.close()
+    def kill(self) -> None:
+        """It ends."""
 
 
 def play(channel: int) -> None:
@@ -213,8 +216,13 @@ def in_process(stage: Stage) -> None:
 
 
 def exec_refused(stage: Stage) -> None:
-    """The next version loads, and ``execve`` fails: on in this image."""
-    stage.begin()
+    """The next version loads, and ``execve`` fails: on in this image.  The program has gone to another directory."""
+    here = os.getcwd()
+    os.chdir(stage.run_dir.parent)
+    try:
+        stage.begin()
+    finally:
+        os.chdir(here)
     stage.restart(mode="exec")
 
 
@@ -245,6 +253,14 @@ def asked(stage: Stage) -> None:
     stage.ask(b'{"v": 1, "verb": "restart", "mode": "in-process"}\n')
 
 
+def rotated(stage: Stage) -> None:
+    """Its history is full."""
+    stage.run_dir.mkdir(0o700)
+    with os.fdopen(os.open(stage.run_dir / "inside.history", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write('{"at": 1, "event": "start", "pid": 1}\n' * (SIZE // 30))
+    stage.begin()
+
+
 STORIES: dict[str, tuple[Callable[[Stage], None], dict[str, Any]]] = {
     "stopped": (stopped, {}),
     "busy": (busy, {}),
@@ -254,4 +270,5 @@ STORIES: dict[str, tuple[Callable[[Stage], None], dict[str, Any]]] = {
     "handed over": (handed_over, {}),
     "overlapped": (overlapped, {"restart_mode": "overlap", "probation": 0.02}),
     "asked": (asked, {}),
+    "rotated": (rotated, {}),
 }

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
 
-from faults import SILENT, Fault, Faults
+from faults import MEANT, SILENT, Fault, Faults
 from inside import Inside, is_free
 from plays import PATIENCE, STORIES, Stage
 from speaking import eventually
@@ -114,7 +114,7 @@ class Theatre:
         return [text for text in wrong if text]
 
     def _told(self, fault: Fault, lines: list[str]) -> bool:
-        if any(site in SILENT for site in self.faults.site):
+        if any(site in SILENT for site in self.faults.site) or (fault.op, fault.error) in MEANT:
             return True
         said = "\n".join([*lines, repr(self.error), str(self.error)])
         words = [os.strerror(fault.error), f"Errno {fault.error}", "can't start new thread"]

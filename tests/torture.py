@@ -20,13 +20,13 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 RESTARTS = (signal.SIGUSR1, signal.SIGHUP)  # what starts here has no terminal
 
 
-def pids(run_dir: Path) -> list[int]:
+def pids(run_dir: Path, verb: str = "run") -> list[int]:
     """Every process that has *run_dir* in its command line, but for the questions of the tests."""
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if bytes(run_dir) in words and b"run" in words:
+            if bytes(run_dir) in words and verb.encode() in words:
                 found.append(int(entry.name))
     return found
 

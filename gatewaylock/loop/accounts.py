@@ -54,6 +54,10 @@ class Accounts:
             self.last_restart = account
         return account.as_dict()
 
+    def lasts(self) -> float | None:
+        """Seconds since what is under way was accepted; None where nothing is."""
+        return time.monotonic() - self._began if self.open else None
+
     def left_to_next(self) -> dict[str, Any] | None:
         """For the next image."""
         return self.open.as_dict() if self.open else None

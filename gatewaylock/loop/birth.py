@@ -39,6 +39,7 @@ class Birth:
         if vitals.stop_requested.is_set():  # it came in the last moment of the last life
             self._requests.hear_stop_of_start()
             return
+        self._house.begins()
         try:
             self._house.open_doors(vitals)
             with StartWatch(self._house.inbox, self._house.stops(), self._stopped):

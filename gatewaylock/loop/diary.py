@@ -27,22 +27,43 @@ class Diary:
         self._history, self._vitals = history, vitals
         self._who = {"pid": pid, "started": process.start_time(pid)}
         self._served = False
+        self._began = time.monotonic()
+        self._took: float | None = None  # of what was asked for last
         vitals.news.subscribe(self.hear)
+
+    def begins(self) -> None:
+        """``start()`` is about to be called: who is killed in it leaves that much."""
+        self._began = time.monotonic()
+        if self._vitals.channel is None:
+            self._write(self._own("begin"))
 
     def hear(self, event: Event) -> None:
         """One event."""
         if event.kind == "phase" and event.facts["edge"] == "ready":
             self._served = True
-            took = None if self._vitals.accepted is None else time.monotonic() - self._vitals.accepted
-            self._write({**event.as_dict(), **self._who, "event": "start", "why": self._why(), "took": took})
+            accepted = self._vitals.accepted
+            took = time.monotonic() - (self._began if accepted is None else accepted)
+            self._write({**event.as_dict(), **self._own("start"), "took": took})
         elif event.kind in WRITTEN and (self._served or self._vitals.channel is None):
-            why = {"why": self._why()} if event.kind == "end" else {}
-            self._write({**event.as_dict(), **self._who, **why})
+            self._write({**event.as_dict(), **self._who, **self._more(event)})
+
+    def _more(self, event: Event) -> dict[str, Any]:
+        """Of an end: why, and how long the way to it took."""
+        if event.kind == "outcome":
+            self._took = (event.facts["account"] or {}).get("took")
+        return {"why": self._vitals.reason, "took": self._took} if event.kind == "end" else {}
 
     def forced(self, code: int, says: str, left: Sequence[str]) -> None:
         """The watchdog ends us; on its reporting thread."""
-        event = Event("forced", self._vitals.phase.value, self._vitals.life, 0, {"code": code, "text": says})
-        self._write({**event.as_dict(), **self._who, "left": list(left), "why": self._why()})
+        took = self._vitals.accounts.lasts()
+        if took is None and self._vitals.phase is Phase.STARTING:
+            took = time.monotonic() - self._began
+        self._write({**self._own("forced"), "code": code, "text": says, "left": list(left), "took": took})
+
+    def _own(self, kind: str) -> dict[str, Any]:
+        """What every record has that is no event of the loop's."""
+        event = Event(kind, self._vitals.phase.value, self._vitals.life, 0, {})
+        return {**event.as_dict(), **self._who, "why": self._vitals.reason}
 
     def unfinished(self, live: Sequence[str]) -> tuple[str, ...]:
         """What a forced end has to be blamed on: *live* work, or what the drain left, and foreign code we wait for."""
@@ -58,9 +79,6 @@ class Diary:
     def records(self) -> list[dict[str, Any]]:
         """All that is written, oldest first; half a megabyte of it at most."""
         return self._history.records()
-
-    def _why(self) -> str:
-        return self._vitals.reason
 
     def _write(self, record: Mapping[str, Any]) -> None:
         self._history.add(record)

@@ -28,7 +28,8 @@ class Handing:
     def __init__(self, house: House, vitals: Vitals, successor: Successor) -> None:
         self._house, self._vitals, self.successor = house, vitals, successor
         self.told_to_go = self.ready = self.on_trial = self.told_to_stop = False
-        self.timers: list[threading.Timer] = []
+        #: of its start, then of its probation, while we serve on (overlap)
+        self.due = NEVER
         #: why it has failed; empty while it has not
         self.fault = ""
         threading.Thread(target=self._listen, name="gatewaylock-successor", daemon=True).start()
@@ -57,7 +58,6 @@ class Handing:
 
     def take_back(self) -> None:
         """It has failed: end it, and be the one who answers again."""
-        self._stop_clocks()
         self.successor.end()
         self._house.reclaim()
         self._vitals.handing = None
@@ -70,19 +70,13 @@ class Handing:
 
     def end(self, deadline: Deadline) -> None:
         """We stop, and so does it: politely when it may have begun to serve, by force at *deadline*."""
-        self._stop_clocks()
         # Once: a second SIGTERM would skip its drain.
         if self.told_to_go and (self.told_to_stop or self.successor.signal(signal.SIGTERM)):
             self.successor.gone(deadline.earlier(0.2))
         self.successor.end()
 
-    def _stop_clocks(self) -> None:
-        for timer in self.timers:
-            timer.cancel()
-
     def leave(self) -> None:
         """It serves: we go, and take nothing with us."""
-        self._stop_clocks()
         vitals, pid = self._vitals, self.successor.pid
         log.info("restart mode: full process restart (spawned pid %d)", pid)
         text = f"life {vitals.life + 1} serves (pid {pid}){vitals.took()}"

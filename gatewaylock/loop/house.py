@@ -89,6 +89,11 @@ class House:
         history = History(RunDir.open(self.options.run_dir), self.options.name)
         self.diary = Diary(history, vitals, self.pid)
 
+    def begins(self) -> None:
+        """A life is about to start."""
+        if self.diary:
+            self.diary.begins()
+
     def history(self) -> list[dict[str, Any]]:
         """What has been written down, oldest first."""
         return self.diary.records() if self.diary else []

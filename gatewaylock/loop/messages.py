@@ -48,13 +48,6 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class OnTrial:
-    """The successor has lived through its probation, or it is over for another reason."""
-
-    handing: Handing
-
-
-@dataclass(frozen=True)
 class LameDuckOver:
     """New work has been taken for long enough after the stop."""
 

@@ -7,15 +7,13 @@ pause ----> go ----> ready ----> on trial ----> drain, close, leave
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
-from ..core.deadline import Deadline
+from ..core.deadline import NEVER, Deadline
 from ..core.errors import QUIET
 from ..core.plan import Action, Phase, Request
 from .handing import Handing
 from .house import House
-from .messages import OnTrial
 from .vitals import Vitals
 
 
@@ -42,8 +40,7 @@ class Overlap:
         self._house.work.lanes.close()
         self._vitals.call_server("pause")
         handing.go()
-        limit = self._house.options.limits.start
-        self._later(limit, handing)
+        handing.due = Deadline.after(self._house.options.limits.start)
         if handing.fault:
             self._take_back(handing)
 
@@ -55,12 +52,11 @@ class Overlap:
             self._take_back(handing)
         elif handing.ready and not handing.on_trial:
             handing.on_trial = True
-            self._later(self._house.options.probation, handing)
+            handing.due = Deadline.after(self._house.options.probation)
 
     def time_is_up(self, handing: Handing) -> None:
         """Of its start, or of its probation."""
-        if handing is not self._vitals.handing or not self._vitals.up:
-            return
+        handing.due = NEVER
         if not handing.ready:
             handing.fault = f"the successor did not start within {self._house.options.limits.start:g} s"
             self._take_back(handing)
@@ -88,9 +84,3 @@ class Overlap:
         text = f"restart failed: {handing.fault}; life {vitals.life} still serves"
         self._house.announce(vitals.outcome(text, self._house.pid))
         self._again()
-
-    def _later(self, seconds: float, handing: Handing) -> None:
-        timer = threading.Timer(seconds, self._house.inbox.post, (OnTrial(handing),))
-        timer.name, timer.daemon = "gatewaylock-trial", True
-        handing.timers.append(timer)
-        timer.start()

@@ -39,7 +39,7 @@ class Warming:
         # This thread's mask is inherited: no signal finds the new image without its handlers.
         blocked = image.block_signals(self._host)
         try:
-            self.successor.start(lambda channel: self._handoff(channel, blocked))
+            self.successor.start(lambda channel: self._handoff(channel, blocked), deadline)
         except Exception as error:
             self.successor.end()
             return f"cannot be started: {error}"
@@ -58,12 +58,17 @@ class Warming:
 
 
 class Proving:
-    """One trial, on a thread, so that the loop hears a stop meanwhile.  Posts Proved."""
+    """One trial, on a thread, so that the loop hears a stop meanwhile.  Posts Proved.
+
+    ``due``: the trial has said before what it found; else its thread hangs, and is not waited for.  It can:
+    where a child is forked while ``popen`` makes its pipes, CPython waits for the end of that child.
+    """
 
     def __init__(self, request: Request, proof: Proof, limit: float, post: Callable[[object], None]) -> None:
         self.request = request
         self.proof = proof
         self._limit = limit
+        self.due = Deadline.after(limit + 1)
         self._post = post
 
     def start(self) -> None:

@@ -62,7 +62,7 @@ class Quieting:
     def overdue(self) -> Request | None:
         """What to do when its time is over."""
         spell = self._vitals.spell
-        if spell is None or not self._vitals.wake.passed():
+        if spell is None or self._vitals.handing or not spell.deadline.passed():
             return None
         return Request(Action.RESUME, "the time limit of the quiet", spell.request.reason)
 

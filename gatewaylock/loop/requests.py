@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Phase, Request, Verdict
+from ..core.tried import tried
 from ..system.inbox import Meaning
 from ..system.successor import Word
 from .cancelling import Cancelling
@@ -24,7 +25,6 @@ from .messages import (
     Heard,
     Impatient,
     LameDuckOver,
-    OnTrial,
     Proved,
     Told,
 )
@@ -47,7 +47,16 @@ class Requests:
         self._quieting, self._cancelling = Quieting(house, vitals), Cancelling(house, vitals)
 
     def handle(self, message: object) -> None:
-        """One message: a signal's number, or one of messages.py."""
+        """One message.  One that fails makes no later one fail; of a stop the watchdog sees the end."""
+        try:
+            self._handle(message)
+        except Exception:
+            log.exception("the gateway goes on after %r has failed", message)
+            if isinstance(message, Ask):
+                _answer(message.answer, Verdict.no("this request failed; the gateway's log says why"))
+
+    def _handle(self, message: object) -> None:
+        """A signal's number, or one of messages.py."""
         match message:
             case int(number):
                 self._signalled(signal.Signals(number))
@@ -55,7 +64,7 @@ class Requests:
                 self._asked(request, answer)
             case Cancelled(request, verdict, answer):
                 self._decided(request, verdict)
-                answer(verdict)
+                _answer(answer, verdict)
             case None:
                 self._overdue()
             case Proved():
@@ -63,8 +72,6 @@ class Requests:
             case Heard(handing, word):
                 handing.hear(word)
                 self._heard(handing)
-            case OnTrial(handing):
-                self.restarting.overlap.time_is_up(handing)
             case Told(word):
                 self._told(word)
             case LameDuckOver():
@@ -107,7 +114,7 @@ class Requests:
                 self._cancelling.begin(request, answer)
                 return
         self._decided(request, verdict)
-        answer(verdict)
+        _answer(answer, verdict)
 
     def _decided(self, request: Request, verdict: Verdict) -> None:
         self._vitals.tell(
@@ -122,8 +129,14 @@ class Requests:
         )
 
     def _overdue(self) -> None:
-        """Nobody said anything, but a time limit has passed."""
-        if request := self._quieting.overdue():
+        """Nobody said anything, but a time limit has passed (see ``Vitals.wake``)."""
+        handing, proving = self._vitals.handing, self._vitals.proving
+        if handing and self._vitals.up and handing.due.passed():
+            self.restarting.overlap.time_is_up(handing)
+        elif proving and proving.due.passed():
+            self.restarting.proved(Proved(proving.request, "could not be tried in time"))
+            tried(proving.cancel)
+        elif request := self._quieting.overdue():
             self._asked(request)
 
     def _signalled(self, number: signal.Signals) -> None:
@@ -166,3 +179,11 @@ class Requests:
         elif self._vitals.channel:
             self._vitals.alone()
             self.restarting.again()
+
+
+def _answer(answer: Callable[[Verdict], object], verdict: Verdict) -> None:
+    """Once, whatever it raises: what was asked for is under way, or refused, all the same."""
+    try:
+        answer(verdict)
+    except Exception:
+        log.exception("nobody took the answer %r", verdict.text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 
 from ..core.deadline import Deadline
 from ..core.plan import Action, Mode, Phase, Request, Verdict
@@ -109,17 +110,17 @@ class Restarting:
         around = self._house.around
         proof: Proof | Warming
         if mode in FRESH and self._vitals.up:
-            proof = Warming(around, self._leave_to_successor)
+            proof = Warming(around, partial(self._leave_to_successor, request))
         else:
             proof = Proof(around.host, around.line)
         self._vitals.proving = Proving(request, proof, self._options.limits.preflight, self._house.inbox.post)
         self._vitals.proving.start()
 
-    def _leave_to_successor(self, channel: int, blocked: tuple[int, ...]) -> Handoff:
+    def _leave_to_successor(self, request: Request, channel: int, blocked: tuple[int, ...]) -> Handoff:
         """It proves its copy of the lock on the file that the others see: somebody may have deleted ours."""
         self._house.ensure_lock()
         due = Deadline.after(self._options.limits.preflight + 1)  # of its own; we end it before that
-        return self._house.handoff(self._vitals, blocked, due, channel)
+        return replace(self._house.handoff(self._vitals, blocked, due, channel), cause=request.why())
 
     def _restart_now(self, request: Request) -> None:
         limits = self._options.limits

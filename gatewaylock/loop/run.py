@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from contextlib import ExitStack
 
 from ..core.deadline import Deadline
 from ..core.errors import GatewayError
-from ..core.plan import Action, Phase, Verdict
+from ..core.plan import Action, Phase
 from ..core.tried import tried
 from ..system import image
 from ..system.image import Handoff
@@ -17,14 +16,11 @@ from ..system.reaper import Reaper
 from ..system.successor import Channel
 from .birth import Birth
 from .house import House
-from .messages import Ask
 from .requests import Requests
 from .respawn import Respawn
 from .scribe import Scribe
 from .succeeding import Succeeding
 from .vitals import Vitals
-
-log = logging.getLogger("gatewaylock.gateway")
 
 
 class Run:
@@ -78,16 +74,7 @@ class Run:
             case Phase.RESPAWNING:
                 self._respawn.go()
             case _:
-                self._handle(self._house.inbox.wait(self._vitals.wake))
-
-    def _handle(self, message: object) -> None:
-        """One message.  One that fails makes no later one fail; of a stop the watchdog sees the end."""
-        try:
-            self._requests.handle(message)
-        except Exception:
-            log.exception("the gateway goes on after %r has failed", message)
-            if isinstance(message, Ask):
-                message.answer(Verdict.no("this request failed; the gateway's log says why"))
+                self._requests.handle(self._house.inbox.wait(self._vitals.wake))
 
     def _take_over(self, handoff: Handoff) -> None:
         """After an exec: our watchdog before the alarm ends, our handlers before the signals come."""

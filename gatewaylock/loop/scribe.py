@@ -8,8 +8,8 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 log = logging.getLogger("gatewaylock.gateway")
 
@@ -97,27 +97,28 @@ class Scribe:
 
     def _speak(self) -> None:
         while (record := self._next()) is not None:
-            try:
-                logging.getLogger(record.name).callHandlers(record)
-            except BaseException:
-                self._complain()
+            self._attempt(logging.getLogger(record.name).callHandlers, record)
             with self._changed:
                 self._given += 1
                 self._stuck = False
                 lost, self._lost = self._lost, 0
                 self._changed.notify_all()
             if lost:
-                log.warning("%d lines are missing here: nobody read the log", lost)
+                self._attempt(log.warning, "%d lines are missing here: nobody read the log", lost)
 
     def _next(self) -> logging.LogRecord | None:
         with self._changed:
             self._changed.wait_for(lambda: self._records or self._ended)
             return self._records.popleft() if self._records else None
 
-    def _complain(self) -> None:
-        """A handler raised: as little our end as one that logging itself catches."""
-        if logging.raiseExceptions and sys.stderr is not None:
-            traceback.print_exc()
+    def _attempt(self, call: Callable[..., object], *args: object) -> None:
+        """A handler that raises is as little our end as one that logging itself catches; nor is a broken stderr."""
+        try:
+            call(*args)
+        except BaseException:
+            with suppress(BaseException):
+                if logging.raiseExceptions and sys.stderr is not None:
+                    traceback.print_exc()
 
     def _end(self) -> None:
         with self._changed:

@@ -127,11 +127,14 @@ class Vitals:
 
     @property
     def wake(self) -> Deadline:
-        """When the loop has something to do though nobody says anything: the quiet ends.
+        """When the loop has something to do though nobody says anything: a trial is late, the quiet ends.
 
-        Not while a successor has our admission, or may have it any moment.
+        Not the end of the quiet while a successor has our admission, or may have it any moment.
         """
-        return self.spell.deadline if self.spell and self.handing is None else NEVER
+        if self.handing:
+            return self.handing.due if self.up else NEVER
+        due = self.proving.due if self.proving else NEVER
+        return min(due, self.spell.deadline) if self.spell else due
 
     @property
     def busy(self) -> bool:

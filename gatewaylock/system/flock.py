@@ -24,7 +24,7 @@ def is_ours(fd: int) -> bool:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if not isinstance(error, BlockingIOError):
-            log.warning("the lock cannot be proved: %s", error)
+            log.warning("cannot lock: %s", error)
         return False
     return True
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import RunDirError
-from . import process
+from . import flock, process
 from .rundir import RunDir
 
 log = logging.getLogger("gatewaylock.history")
@@ -54,11 +54,20 @@ class History:
             if size and os.pread(fd, 1, size - 1) != b"\n":
                 line = b"\n" + line  # the disk was full in the middle of the last one
             os.write(fd, line)
-            if size + len(line) > SIZE and self._run_dir.is_linked(self._file, fd):
-                path = os.path.join(self._run_dir.path, self._file)
-                os.replace(path, f"{path}.1")
+            if size + len(line) > SIZE:
+                self._turn_over(fd)
         finally:
             os.close(fd)
+
+    def _turn_over(self, fd: int) -> None:
+        """The file that *fd* has open becomes the older half, unless another process is at it, or has done it.
+
+        Locked: between our look and the replacing, another one could begin a new file, and that would
+        take the place of the older half.
+        """
+        if flock.is_ours(fd) and self._run_dir.is_linked(self._file, fd):
+            path = os.path.join(self._run_dir.path, self._file)
+            os.replace(path, f"{path}.1")
 
     def _read(self, name: str) -> list[dict[str, Any]]:
         try:

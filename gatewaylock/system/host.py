@@ -30,7 +30,6 @@ class Host:
     """The process we live in.  The roof hands each room this, and nothing else reaches out."""
 
     pid: Callable[[], int] = os.getpid
-    uid: Callable[[], int] = os.geteuid
     chdir: Callable[[str], None] = os.chdir
     set_inheritable: Callable[[int, bool], None] = os.set_inheritable
     #: Replaces the image; returns only by raising OSError.

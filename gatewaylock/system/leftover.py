@@ -63,6 +63,8 @@ def _wait(host: Host, pidfds: list[int]) -> None:
                 host.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
             except ChildProcessError:
                 pass  # the program has, after all
+            except OSError as error:
+                log.warning("what the last image has started stays as a zombie: %s", error)
             poller.unregister(pidfd)
             os.close(pidfd)
             left -= 1

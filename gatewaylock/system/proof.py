@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import selectors
@@ -15,6 +16,8 @@ from .rundir import close
 
 if TYPE_CHECKING:
     import subprocess
+
+log = logging.getLogger("gatewaylock.image")
 
 #: An alarm survives an exec: a version that hangs as it loads ends although we were killed meanwhile.
 LIMITED = """
@@ -113,6 +116,9 @@ class Proof:
                 self._host.killpg(child.pid, signal.SIGKILL)  # its own session: nobody else's
             except ProcessLookupError:
                 pass
+            except OSError as error:
+                log.warning("what the trial has started may go on: %s", error)
+                child.kill()
             child.wait()
         if child.stderr is not None and not self._cancelled:
             child.stderr.close()

@@ -25,7 +25,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.deadline import Deadline
-from .host import Host
+from .host import Host, close_after_fork
 from .image import HANDOFF, PID_TO_COME, CommandLine, Handoff
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ VERSION = 1
 LINE = 65536  # bytes
 
 #: Single-threaded, so that its fork is safe, and gone afterwards.  It stays until the old process holds a
-#: pidfd of the child: only then is the number sure to be that of the child.
+#: pidfd of the child: only then is the number sure to be that of the child.  Not for ever: the old process
+#: may be killed, and a child that it has forked meanwhile hold the other end of the input.
 HELPER = f"""
-import os, sys
+import os, select, sys
 os.set_blocking(0, True)
 child = os.fork()
 if not child:
@@ -58,7 +59,7 @@ if not child:
     finally:
         os._exit(127)
 os.write(1, b"%d\\n" % child)
-os.read(0, 1)
+select.select([0], [], [], 10)
 """
 
 
@@ -70,11 +71,15 @@ class Word(NamedTuple):
 
 
 class Channel:
-    """One end of the socketpair."""
+    """One end of the socketpair.
+
+    A copy in a forked child of either side would hide the end of that side for as long as the child lives.
+    """
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._said = bytearray()
+        close_after_fork(self.close)
 
     @classmethod
     def inherited(cls, fd: int) -> Channel:
@@ -133,6 +138,33 @@ def _word(line: bytes) -> Word:
         return Word("failed", f"it says {line[:60]!r}")
 
 
+def _said_by(helper: subprocess.Popen[bytes], deadline: Deadline) -> int:
+    """The pid that *helper* tells.  OSError when there is none, or none in time."""
+    import select
+
+    assert helper.stdout is not None
+    poller = select.poll()
+    poller.register(helper.stdout, select.POLLIN)
+    timeout = deadline.timeout()
+    if not poller.poll(None if timeout is None else timeout * 1000):
+        raise OSError("the helper that starts the successor said nothing in time")
+    said = helper.stdout.readline()
+    if not said:
+        raise OSError("the helper that starts the successor ended without a word")
+    return int(said)
+
+
+def _dismiss(helper: subprocess.Popen[bytes]) -> None:
+    """It has done its part.  Killed, and not told by the end of its input: a child forked meanwhile may hold that."""
+    assert helper.stdout is not None and helper.stdin is not None
+    try:
+        helper.kill()
+        helper.wait()
+    finally:
+        helper.stdin.close()
+        helper.stdout.close()
+
+
 class Successor:
     """The new process, in the hands of the old one."""
 
@@ -144,8 +176,8 @@ class Successor:
         self.pid = 0
         self._ours: Channel | None = None
 
-    def start(self, handoff: Callable[[int], Handoff]) -> None:
-        """Start it; *handoff* makes what it inherits, given the descriptor of its end.  OSError."""
+    def start(self, handoff: Callable[[int], Handoff], deadline: Deadline) -> None:
+        """Start it until *deadline*; *handoff* makes what it inherits, given the descriptor of its end.  OSError."""
         self._ours, theirs = (Channel(end) for end in socket.socketpair())
         try:
             log_to = os.dup(1)
@@ -155,16 +187,13 @@ class Successor:
                 os.close(log_to)
         finally:
             theirs.close()
-        with helper:
-            assert helper.stdout is not None and helper.stdin is not None
-            said = helper.stdout.readline()
-            if not said:
-                raise OSError("the helper that starts the successor ended without a word")
-            self.pid = int(said)
+        try:
+            self.pid = _said_by(helper, deadline)
             with self._lock:
                 self._pidfd = os.pidfd_open(self.pid)
                 ended = self._ended
-            helper.stdin.close()
+        finally:
+            _dismiss(helper)
         if ended:
             self.end()
             raise OSError("it was called off")

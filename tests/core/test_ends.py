@@ -51,9 +51,55 @@ def test_a_failed_first_start_is_one_death() -> None:
 def test_only_young_and_recent_deaths_count() -> None:
     old = [record("start", 0), record("forced", 100, text="t")]  # had served for 100 s
     young = [record("start", 200, pid=2), record("forced", 210, pid=2, text="t")]
-    killed = [record("start", 220, pid=3)]
+    killed = [record("start", 250, pid=3)]
     assert young_deaths([*old, *young, *killed], 300, nobody) == 2
     assert young_deaths([*old, *young, *killed], 1000, nobody) == 0
+
+
+def test_each_life_of_a_container_has_pid_1_and_is_one_of_its_own() -> None:
+    records = [record("start", 10 * turn, started=1000 * turn) for turn in range(4)]
+    last = records[-1]
+    assert len(ends(records, lambda found: found is last)) == 3
+    assert young_deaths(records, 31, lambda found: found is last) == 3
+
+
+@pytest.mark.parametrize(("now", "young"), [(50, 1), (100, 0)])
+def test_one_that_was_killed_nobody_knows_when_is_young_only_while_it_must_be(now: float, young: int) -> None:
+    assert young_deaths([record("start", 0)], now, nobody) == young
+
+
+@pytest.mark.parametrize(("next_", "young"), [(30, 1), (200, 0)])
+def test_one_that_was_killed_died_before_the_next_one_began(next_: float, young: int) -> None:
+    records = [record("start", 0), record("begin", next_, pid=2), record("start", next_ + 1, pid=2)]
+    assert young_deaths(records, 250, lambda found: found["pid"] == 2) == young
+
+
+def test_the_service_of_a_successor_says_nothing_of_the_end_of_the_old_one() -> None:
+    records = [record("start", 0), record("start", 10, pid=2)]
+    assert young_deaths(records, 250, lambda found: found["pid"] == 2) == 0
+
+
+def test_one_that_was_killed_in_its_start_died_young_however_long_that_took() -> None:
+    records = [record("begin", 0), record("begin", 250, pid=2)]
+    [end] = ends(records, lambda found: found["pid"] == 2)
+    assert end.text == "killed, or crashed in start(): pid 1, which had begun then, left no word"
+    assert young_deaths(records, 251, lambda found: found["pid"] == 2) == 1
+    assert young_deaths(records, 251, everybody) == 0
+
+
+@pytest.mark.parametrize(
+    ("then", "deaths"),
+    [
+        ([record("start", 2), record("end", 3, code=0)], 0),
+        ([record("failed", 2, text="E"), record("end", 3, code=1)], 1),
+        ([record("end", 2, code=0)], 0),  # a stop during start()
+        ([record("forced", 2, code=1)], 1),
+        ([record("end", 2, code=1)], 1),
+        ([record("start", 2), record("begin", 3), record("end", 4, code=0)], 0),
+    ],
+)
+def test_a_beginning_is_no_death_of_its_own(then: list[dict[str, Any]], deaths: int) -> None:
+    assert young_deaths([record("begin", 1), *then], 5, nobody) == deaths
 
 
 @pytest.mark.parametrize(

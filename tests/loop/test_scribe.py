@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +94,41 @@ def test_a_handler_that_raises_harms_nobody(capsys: pytest.CaptureFixture[str]) 
         assert "not a good handler" in capsys.readouterr().err
     finally:
         log.removeHandler(bad)
+
+
+class Raises(logging.Handler):
+    """No good handler."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError("the disk is full")
+
+
+def test_a_handler_that_raises_beside_a_closed_stderr_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    bad = Raises()
+    with monkeypatch.context() as patched, read() as reader, Scribe().speaks():
+        patched.setattr(sys, "stderr", closed)
+        log.addHandler(bad)
+        log.warning("one")
+        log.removeHandler(bad)
+        log.warning("two")
+        assert reader.lines == ["two"]
+
+
+def test_a_handler_that_raises_when_it_is_told_of_what_is_missing_harms_nobody() -> None:
+    bad = Raises()
+    with read() as reader, Scribe().speaks():
+        reader.open.clear()
+        for number in range(MOST + 8):
+            log.warning("line %d", number)
+        bad.addFilter(lambda record: "nobody read the log" in record.getMessage())
+        log.addHandler(bad)
+        reader.open.set()
+        assert eventually(lambda: len(reader.lines) >= MOST)
+        log.removeHandler(bad)
+        log.warning("the last one")
+        assert eventually(lambda: reader.lines[-1] == "the last one", 5)
 
 
 def test_an_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -324,6 +325,47 @@ def test_a_life_that_served_is_followed_at_once_whatever_died_before_it(run_dir:
         said.hears("serving: ")
         said.signal(USR1)
         said.hears("serving: .*life=2 ", 15)
+
+
+def test_starts_that_are_killed_before_they_serve_are_noticed(run_dir: Path) -> None:
+    for _ in range(2):
+        with lives(run_dir, start="os.kill(os.getpid(), 9)") as said:
+            assert said.ends() == -9
+    assert "killed, or crashed in start(): pid" in last_end(run_dir)
+    assert "left no word" in gateway("history", "--name", "lives", "--run-dir", run_dir).stdout
+    with lives(run_dir) as said:
+        said.hears("ERROR the last 2 starts have died within minutes")
+        said.hears("serving: ")
+
+
+def records(run_dir: Path, event: str) -> list[dict[str, Any]]:
+    return [
+        found for found in History(RunDir.open(str(run_dir)), "lives").records() if found["event"] == event
+    ]
+
+
+@pytest.mark.parametrize("mode", ["in-process", "exec", "spawn", "overlap"])
+def test_each_start_and_end_is_written_down_with_why_and_how_long_it_took(run_dir: Path, mode: str) -> None:
+    with lives(run_dir, "limits=Limits(), probation=0.1", mode=mode, start="sleeps(0.1)") as said:
+        said.hears("serving: ")
+        said.signal(USR1)
+        said.hears("serving: .*life=2 ")
+        assert gateway("stop", "--name", "lives", "--run-dir", run_dir).returncode == 0
+    first, second = records(run_dir, "start")
+    assert (first["why"], second["why"]) == ("", "SIGUSR1")
+    assert 0.1 <= first["took"] < 30 and 0.1 <= second["took"] < 30
+    assert any(
+        end["why"].startswith("gateway stop") and 0 < end["took"] < 30 for end in records(run_dir, "end")
+    )
+
+
+def test_a_forced_end_says_how_long_it_took(run_dir: Path) -> None:
+    with lives(run_dir, "limits=Limits(stop=0.5)", close=HANGS) as said:
+        said.hears("serving: ")
+        said.signal(TERM)
+        said.ends()
+    [forced] = records(run_dir, "forced")
+    assert 0.4 < forced["took"] < 30
 
 
 def died_before(run_dir: Path, count: int) -> None:

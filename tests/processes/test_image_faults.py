@@ -95,3 +95,8 @@ def test_a_call_that_fails_in_a_real_restart_wedges_nothing(run_dir: Path, mode:
     draw = random.Random(f"{mode} {image}")
     for op, at in draw.sample(places(run_dir, mode, image), FAILURES):
         case(run_dir, mode, image, op, at, draw.choice(ERRORS))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whose child a process is")
+def test_a_child_of_the_last_image_that_cannot_be_waited_for_is_told_of(run_dir: Path) -> None:
+    assert "stays as a zombie" in case(run_dir, "exec", "next", "host.waitid", 1, errno.EIO)

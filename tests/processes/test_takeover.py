@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from speaking import eventually, gateway, gateway_argv, started
+from speaking import PROGRAMS, Program, eventually, gateway, gateway_argv, python, started
 from torture import after_restarts, flooded, is_free, killed, page, pids, serves
 
 FRESH = ["spawn", "overlap"]
@@ -89,6 +91,83 @@ def test_the_old_process_killed_while_the_successor_is_warm_leaves_it_the_gatewa
         assert eventually(lambda: serves(run_dir))
         assert len(pids(run_dir)) == 1 and not is_free(run_dir)
         os.kill(pids(run_dir)[0], signal.SIGKILL)
+
+
+#: a child of the application that outlives whoever forked it, and holds what it got by that
+FORKS = """
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    say("forked", pid)
+Server.pause = Server.resume = lambda self: None
+"""
+
+
+@contextmanager
+def forking(run_dir: Path, start: str, options: str) -> Iterator[Program]:
+    """One of FORKS that serves; all its successors and their children are killed at the end."""
+    with python("lives.py", run_dir, START=start, OPTIONS=f"dict({options}, allow_sigusr1=True)") as said:
+        try:
+            said.hears("serving: ")
+            said.signal(signal.SIGUSR1)
+            yield said
+        finally:
+            while left := pids(run_dir, str(PROGRAMS / "lives.py")):
+                for pid in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_child_of_the_old_process_does_not_hide_its_end_from_the_successor(run_dir: Path) -> None:
+    start = FORKS + "gateway.life == 1 and gateway.lanes.submit(threading.Event().wait)"
+    with forking(run_dir, start, "restart_mode='spawn'") as old:
+        old.hears("draining 1")
+        old.do("fork()")
+        old.hears("forked")
+        old.popen.kill()
+        old.hears("the gateway is ours", 10)
+        old.hears("serving: .*life=2", 10)
+
+
+def test_a_child_of_the_successor_does_not_hide_its_end_in_the_probation(run_dir: Path) -> None:
+    start = (
+        FORKS
+        + "gateway.life == 2 and threading.Timer(0.2, lambda: (fork(), os.kill(os.getpid(), 9))).start()"
+    )
+    with forking(run_dir, start, "restart_mode='overlap', probation=30") as old:
+        old.hears("forked")
+        old.hears("falling back to in-process restart", 10)
+        assert old.popen.poll() is None
+
+
+def test_the_limit_of_the_start_does_not_cut_the_probation(run_dir: Path) -> None:
+    start = FORKS + "gateway.life == 2 and threading.Timer(2, os.kill, (os.getpid(), 9)).start()"
+    with forking(run_dir, start, "restart_mode='overlap', probation=30, limits=Limits(start=1.5)") as old:
+        old.hears("serving: .*life=2")
+        old.hears("falling back to in-process restart", 10)
+        assert old.popen.poll() is None
+
+
+#: as a child of the application that is forked while the helper runs: it holds the helper's input
+HOLDS = """
+import gatewaylock.system.successor as room
+real = room.Successor._helper
+def helper(self, left, log_to):
+    found = real(self, left, log_to)
+    fork()
+    return found
+if gateway.life == 1:
+    room.Successor._helper = helper
+"""
+
+
+def test_a_child_forked_during_the_proof_does_not_hold_it(run_dir: Path) -> None:
+    start, options = FORKS + HOLDS, "restart_mode='spawn', limits=Limits(preflight=5)"
+    with forking(run_dir, start, options) as old:
+        old.hears("forked")
+        old.hears("serving: .*life=2", 10)
 
 
 def test_a_late_request_becomes_one_more_restart_with_every_reason(run_dir: Path) -> None:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataclasses import replace
 
-from faults import SILENT, Fault, Faults
+from faults import MEANT, SILENT, Fault, Faults
 
 from gatewaylock import Gateway, Limits
 from gatewaylock.system.host import Host
@@ -27,7 +27,7 @@ faults = Faults()
 
 
 def strike(site: tuple[str, ...]) -> None:
-    silent = any(room in SILENT for room in site)
+    silent = any(room in SILENT for room in site) or (op, int(error)) in MEANT
     os.write(1, f"struck{', and nobody has to know' if silent else ''} at {site[:4]}\n".encode())
 
 
@@ -54,6 +54,8 @@ def start(gateway: Gateway) -> Server:
     return Server()
 
 
+if here == "first":
+    os.posix_spawn("/bin/true", ["true"], {})  # a child that nobody waits for: the next image has to
 faults.on_strike = strike
 faults.begin(Fault(op, int(at), int(error)) if here == image else None)
 with faults.installed():

@@ -13,7 +13,7 @@ import pytest
 from speaking import environment
 
 from gatewaylock.system import history
-from gatewaylock.system.history import LINE, History, still_runs
+from gatewaylock.system.history import LINE, SIZE, History, still_runs
 from gatewaylock.system.process import start_time
 from gatewaylock.system.rundir import RunDir
 
@@ -65,15 +65,40 @@ import sys
 from gatewaylock.system.history import History
 from gatewaylock.system.rundir import RunDir
 diary = History(RunDir.open({str(run_dir)!r}), "g")
-for number in range(200): diary.add({{"at": number, "who": sys.argv[1], "text": "x" * 300}})
+for number in range(200): diary.add({{"at": number, "who": sys.argv[1], "text": "x" * 450}})
 """
     writers = [
         subprocess.Popen([sys.executable, "-c", program, str(who)], env=environment()) for who in range(3)
     ]
     assert [writer.wait(30) for writer in writers] == [0, 0, 0]
+    older, newer = (run_dir / "g.history.1").stat().st_size, (run_dir / "g.history").stat().st_size
+    assert older >= SIZE and 0 < newer < SIZE, "it was rotated once, by one of them"
     records = History(RunDir.open(str(run_dir)), "g").records()
     for who in range(3):
         assert [record["at"] for record in records if record["who"] == str(who)] == list(range(200))
+
+
+def test_who_writes_while_another_one_rotates_does_not_replace_the_older_half(
+    diary: History, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process comes between the look of this one and what it does then."""
+    monkeypatch.setattr(history, "SIZE", 2000)
+    looks = RunDir.is_linked
+    other = History(RunDir.open(str(run_dir)), "g")
+
+    def is_linked(self: RunDir, name: str, fd: int) -> bool:
+        found = looks(self, name, fd)
+        monkeypatch.setattr(RunDir, "is_linked", looks)
+        for number in range(100, 103):
+            other.add({"at": number})
+        return found
+
+    monkeypatch.setattr(RunDir, "is_linked", is_linked)
+    diary.add({"at": 1, "text": "x" * 1000})
+    diary.add({"at": 2, "text": "x" * 1000})
+    diary.add({"at": 3})
+    assert [record["at"] for record in diary.records()] == [1, 2, 100, 101, 102, 3]
+    assert (run_dir / "g.history.1").stat().st_size > 2000
 
 
 @pytest.mark.parametrize("plant", ["symlink", "fifo", "directory"])
