@@ -40,7 +40,7 @@ class Overlap:
         """Pass the admission on."""
         self._vitals.request = request
         self._house.work.lanes.close()
-        self._vitals.call_server("pause")
+        self._vitals.admission.want("pause")
         handing.go()
         limit = self._house.options.limits.start
         self._later(limit, handing)
@@ -79,7 +79,7 @@ class Overlap:
         vitals = self._vitals
         handing.take_back()
         if vitals.phase is Phase.SERVING:
-            vitals.call_server("resume")
+            vitals.admission.want("resume")
             self._house.work.lanes.open()
         else:  # it was quiet, and stays so until that is over
             self._house.work.lanes.close(QUIET)

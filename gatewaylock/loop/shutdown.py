@@ -9,7 +9,9 @@ from collections.abc import Callable
 from ..core.deadline import Deadline
 from ..core.limits import Limits
 from ..core.plan import Action, DrainReport, Request
+from ..core.tried import tried
 from ..server import Server
+from ..work.foreign import called
 from .messages import Closed, Drained
 from .parts import Work
 
@@ -75,7 +77,10 @@ class Shutdown:
         """The deadline moved; a server that waits for the old one may offer ``hurry()`` to look again."""
         hurry = getattr(self._server, "hurry", None)
         if callable(hurry):
-            hurry()
+            try:
+                called(lambda: tried(hurry), 0, "gatewaylock-hurry")  # the loop has the next stop to hear
+            except RuntimeError as error:
+                log.warning("nobody tells the server to hurry: %s", error)
 
     def _work_until(self) -> Deadline:
         return self.deadline.earlier(self._kept_back())

@@ -234,6 +234,24 @@ def test_a_stop_during_a_call_that_keeps_the_gil_is_heard_when_the_call_gives_it
     in_time(measure, BUDGET + 0.3)
 
 
+@pytest.mark.parametrize("name", ["pause", "resume"])
+def test_a_stop_is_heard_while_the_admission_hangs(run_dir: Path, name: str) -> None:
+    """In a quiet, where no watchdog stands behind the loop."""
+    hangs = f"Server.{name} = lambda self: (say('hangs', flush=True), {FOREVER})"
+    stuck = Stuck(f"Server.pause = Server.resume = lambda self: None; {hangs}")
+    quiet = "from gatewaylock.core.plan import Request, Action; gateway.post(Request(Action.QUIET, 'x', limit=0.1))"
+
+    def measure() -> float:
+        with serving(run_dir, stuck) as said:
+            said.do(quiet)
+            said.hears("^hangs")
+            said.hears("has not come back")
+            took = seconds(said, "clean", 0, lambda: said.signal(TERM))
+            return took if is_free(run_dir) else 60
+
+    in_time(measure)
+
+
 def test_a_log_that_nobody_reads_loses_neither_restarts_nor_the_stop_after_them(run_dir: Path) -> None:
     """Not permitted, permitted, then a stop: each would have been the last that is heard."""
 
