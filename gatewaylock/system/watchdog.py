@@ -44,6 +44,11 @@ class Watchdog:
         self._stderr: int | None = None
         self._lock = threading.Lock()
 
+    @property
+    def armed(self) -> bool:
+        """Whether something happens at the deadline."""
+        return self._timer is not None
+
     def arm(self, deadline: Deadline, code: int, says: str = SHUTDOWN) -> None:
         """End the process with *code* at *deadline*, with *says* in the log; replaces what was armed before.
 

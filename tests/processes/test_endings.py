@@ -6,13 +6,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from speaking import Program, gateway, gateway_argv, python, started
+from speaking import Program, eventually, gateway, gateway_argv, python, started
 from torture import is_free
 
 from gatewaylock import GatewayLock
@@ -24,6 +24,7 @@ TERM, INT, USR1, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIG
 QUICK = "limits=Limits(stop=0.4, drain=0.2, shutdown=0.2, start=0.5, first_start=9, lock=0.1)"
 SLOW = "limits=Limits(stop=60, drain=60)"
 HANGS = "threading.Event().wait()"
+ASKED = "say('asked', gateway.stop_requested.is_set(), flush=True)"
 
 
 def lives(
@@ -178,6 +179,54 @@ def test_a_request_that_stops_escalates_like_a_signal(run_dir: Path) -> None:
         said.hears("stop request again; skipping")
         said.do("gateway.request_stop('c')")
         assert said.ends() == 143
+
+
+@pytest.mark.parametrize(
+    "left",
+    [f"threading.Thread(target=lambda: {HANGS}).start()", "import atexit; atexit.register(time.sleep, 60)"],
+)
+@pytest.mark.parametrize(("last", "code"), [(TERM, 143), (INT, 130)])
+def test_stops_escalate_on_when_all_is_over_but_the_process_does_not_end(
+    run_dir: Path, left: str, last: signal.Signals, code: int
+) -> None:
+    with lives(run_dir, SLOW, start=left) as said:
+        said.hears("serving: ")
+        said.signal(TERM)
+        said.hears("^code 0")
+        said.signal(USR1)
+        assert eventually(lambda: said.signal(last) or said.popen.poll() is not None)  # two may become one
+        assert said.ends() == code
+        said.hears(f"received {last.name} a third time; exiting at once")
+
+
+@pytest.mark.parametrize(("mode", "code"), [("supervisor", 0), ("in-process", 1)])
+def test_what_a_parked_gateway_has_left_running_does_not_hold_the_process(
+    run_dir: Path, mode: str, code: int
+) -> None:
+    start = f"gateway.life == 2 and (threading.Thread(target=lambda: {HANGS}).start(), 1 / 0)"
+    with lives(run_dir, start=start) as said, ExitStack() as stack:
+        said.hears("serving: ")
+        said.signal(USR1)
+        said.hears("ZeroDivisionError")
+        if mode == "in-process":  # then somebody else has the name, and it leaves for that
+            stack.enter_context(GatewayLock("lives", run_dir=str(run_dir)))
+        said.do(f"gateway.request_restart(mode={mode!r}, force=True)")
+        said.hears(f"^code {code}")
+        assert said.ends() == code
+        said.hears("shutdown timed out; exiting")
+
+
+def test_stops_that_are_requests_escalate_while_start_hangs(run_dir: Path) -> None:
+    stop = gateway_argv("stop", "--name", "lives", "--run-dir", run_dir)
+    with lives(run_dir, SLOW, start=f"say('hangs', flush=True); {HANGS}") as said:
+        said.hears("^hangs")
+        with started(*stop) as first:
+            assert eventually(lambda: said.do(ASKED) or "asked True" in said.text())
+            said.do("gateway.request_stop('b'); say('again', flush=True)")
+            said.hears("again")
+            said.do("gateway.request_stop('c')")
+            assert said.ends() == 143
+            first.ends()
 
 
 def test_an_aborted_run_gets_its_grace_before_the_server_is_closed(run_dir: Path) -> None:
