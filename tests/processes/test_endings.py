@@ -244,6 +244,29 @@ def test_an_aborted_run_gets_its_grace_before_the_server_is_closed(run_dir: Path
         assert "still active" not in said.text()
 
 
+def test_in_a_stop_the_grace_of_runs_comes_before_the_reserve_and_tasks_have_until_there(
+    run_dir: Path,
+) -> None:
+    with lives(run_dir, "limits=Limits(stop=3, abort=1)") as said:
+        said.hears("serving: ")
+        said.do("asked = threading.Event(); run = gateway.runs.register('r', abort=asked.set)")
+        said.do("gateway.lanes.submit(lambda: (asked.wait(), sleeps(0.7)))")
+        said.do("threading.Thread(target=lambda: (asked.wait(), sleeps(0.7), run.end())).start()")
+        said.do("say('busy', flush=True)")
+        said.hears("^busy")
+        said.signal(TERM)
+        said.hears("drain timeout reached")
+        said.hears("close")
+        assert "still active" not in said.text()
+        says_so(said, "stopped")
+
+
+def test_what_does_not_fit_is_told_at_the_start(run_dir: Path) -> None:
+    with lives(run_dir, "limits=Limits(stop=1, abort=2)") as said:
+        said.hears("aborted runs get 0.25 s of their 2 s in a stop: there is no more in its 1 s")
+        said.hears("serving: ")
+
+
 def test_a_lame_duck_is_not_ready_but_serves_new_connections(run_dir: Path) -> None:
     words = gateway_argv("run", "--run-dir", run_dir, "--bind", "127.0.0.1:0", "--lame-duck", "60")
     with started(*words) as said:
