@@ -37,7 +37,8 @@ def lives(
 def says_so(said: Program, how: str) -> None:
     """It ends with the code and the line of the row *how*."""
     [row] = [row for row in ENDINGS if row.how == how]
-    assert str(said.ends()) in row.code.split(", "), said.text()
+    code = said.ends()
+    assert (str(code) if code >= 0 else signal.Signals(-code).name) in row.code.split(", "), said.text()
     assert row.says in said.text(), said.text()
 
 
@@ -119,6 +120,16 @@ def test_the_lock_is_lost(run_dir: Path) -> None:
         with GatewayLock("lives", run_dir=str(run_dir)):
             said.signal(USR1)
             says_so(said, "a restart after which the lock is lost")
+
+
+def test_the_next_image_hangs_before_it_is_a_gateway(run_dir: Path) -> None:
+    """In an import, say: nothing of ours runs there, and only the kernel's alarm came along."""
+    hangs = f"limits={HANGS} if 'GATEWAYLOCK_HANDOFF' in os.environ else Limits(start=0.5)"
+    with lives(run_dir, hangs, mode="exec") as said:
+        said.hears("serving: ")
+        said.do("gateway.request_restart(force=True)")
+        says_so(said, "the next image never came to ``run()``")
+        assert is_free(run_dir)
 
 
 def test_left_for_a_successor(run_dir: Path) -> None:
