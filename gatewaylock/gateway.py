@@ -176,7 +176,6 @@ class Gateway:
         house = House(self._options, self._around, self._work, self, self._inherited)
         requests = Requests(house, self._vitals)
         self._house, self._requests = house, requests
-        self._options.watched.begin(self._options.restart_mode)
         for listener in (audit.hear, house.tell, self._vitals.callbacks.hear):
             self._vitals.news.subscribe(listener)
         birth = Birth(house, self._vitals, requests, lambda: start(self))

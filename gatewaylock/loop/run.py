@@ -41,6 +41,8 @@ class Run:
             self._vitals.channel = Channel.inherited(inherited.channel)
         with ExitStack() as leave:
             leave.enter_context(Scribe().speaks())
+            options = self._house.options
+            options.watched.begin(options.restart_mode)
             self._have_herald(leave, exits)
             leave.callback(self._leave, exits)
             leave.push(self._raised)
