@@ -193,10 +193,12 @@ def test_a_request_that_stops_escalates_like_a_signal(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "left",
-    [f"threading.Thread(target=lambda: {HANGS}).start()", "import atexit; atexit.register(time.sleep, 60)"],
+    ("left", "last", "code"),
+    [
+        (f"threading.Thread(target=lambda: {HANGS}).start()", TERM, 143),
+        ("import atexit; atexit.register(time.sleep, 60)", INT, 130),
+    ],
 )
-@pytest.mark.parametrize(("last", "code"), [(TERM, 143), (INT, 130)])
 def test_stops_escalate_on_when_all_is_over_but_the_process_does_not_end(
     run_dir: Path, left: str, last: signal.Signals, code: int
 ) -> None:

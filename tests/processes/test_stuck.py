@@ -219,8 +219,16 @@ def test_a_restart_ends_on_time_whatever_hangs(run_dir: Path, name: str) -> None
     in_time(measure, BUDGET + (0.4 if of_start else 0))
 
 
-@pytest.mark.parametrize("life", [1, 2])
-@pytest.mark.parametrize("hang", [FOREVER, "while True: pass", "import ctypes; ctypes.CDLL(None).sleep(60)"])
+@pytest.mark.parametrize(
+    ("hang", "life"),
+    [
+        (FOREVER, 1),
+        (FOREVER, 2),
+        ("while True: pass", 1),
+        ("import ctypes; ctypes.CDLL(None).sleep(60)", 1),
+        ("import ctypes; ctypes.CDLL(None).sleep(60)", 2),
+    ],
+)
 def test_a_stop_ends_a_start_on_time(run_dir: Path, hang: str, life: int) -> None:
     stuck = Stuck(f"if gateway.life == {life}:\n say('hangs', flush=True)\n {hang}")
 
@@ -329,8 +337,9 @@ def to_its_end(client: socket.socket) -> bytes:
     return said
 
 
-@pytest.mark.parametrize(("number", "code"), [(TERM, 0), (USR1, 1)])
-@pytest.mark.parametrize("pause", [0.1, BUDGET + 0.4])
+@pytest.mark.parametrize(
+    ("pause", "number", "code"), [(0.1, TERM, 0), (0.1, USR1, 1), (BUDGET + 0.4, TERM, 0)]
+)
 def test_a_process_that_was_suspended_in_the_drain_has_no_more_time_than_it_had(
     run_dir: Path, pause: float, number: signal.Signals, code: int
 ) -> None:
