@@ -166,7 +166,7 @@ class Gateway:
         gateway holds the name; what the first ``start`` raises is raised here.
 
         With ``exits`` (the default where signals are installed) the process is to end after this: the
-        deadline of the stop stands, and our signals stay blocked, until it is gone.  Say False in a
+        deadline of the stop stands, and the third stop ends it, until it is gone.  Say False in a
         program that goes on.  ``install_signals=False`` runs on any thread, as a guest.
         """
         if self._proves is not None:
@@ -176,7 +176,6 @@ class Gateway:
         house = House(self._options, self._around, self._work, self, self._inherited)
         requests = Requests(house, self._vitals)
         self._house, self._requests = house, requests
-        self._options.watched.begin(self._options.restart_mode)
         for listener in (audit.hear, house.tell, self._vitals.callbacks.hear):
             self._vitals.news.subscribe(listener)
         birth = Birth(house, self._vitals, requests, lambda: start(self))
@@ -230,7 +229,7 @@ class Gateway:
             answer(Verdict.no("the gateway does not run"))
             return
         if request.action is Action.STOP:
-            requests.stopping.soon()  # before it is heard: the loop may take the event back
+            requests.stopping.soon(request.cause)  # before it is heard: the loop may take the event back
         house.inbox.post(Ask(request, answer))
 
     def status(self) -> Status:

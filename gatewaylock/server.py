@@ -16,6 +16,7 @@ class Server(Protocol):
     close() SHOULD tell its clients *reason* before it hangs up; ``restart_expected_ms`` says when
     to come back, None that nobody will be there.
     pause() and resume(), where there are both, accept nothing more and accept again: ``overlap`` needs them.
+    They SHOULD return at once; one that does not is left behind, and the other called when it is back.
     in_flight() and crowd(), where there are, tell a supervisor what is waited for and whether it gets
     less: how many requests are unanswered; and what changes when one that had to wait for a thread is
     begun, false while none waits.  Both MUST return at once.

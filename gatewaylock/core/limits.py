@@ -37,7 +37,7 @@ class Limits:
     shutdown: float = 5.0
     #: a stop takes no longer than this, once the lame duck is over
     stop: float = 5.0
-    #: of shutdown, or of a stop, aborted runs get this much to end before the server is closed
+    #: of shutdown, or of a stop before its reserve, aborted runs get this much to end before the server is closed
     abort: float = 1.0
     #: on a stop, new work is still taken for so long, while readiness fails already
     lame_duck: float = 0.0
@@ -67,6 +67,29 @@ class Limits:
     def stop_reserve(self) -> float:
         """What a stop keeps back from its work so that the server can still be closed."""
         return min(5.0, max(1.0, 0.2 * self.stop), self.stop / 2)
+
+    @property
+    def stop_grace(self) -> float:
+        """How long before that its aborted runs are asked to give up, so that they have it all."""
+        return min(self.abort, (self.stop - self.stop_reserve) / 2)
+
+    @property
+    def restart_grace(self) -> float:
+        """What aborted runs get of ``shutdown``; the rest is for close."""
+        return min(self.abort, self.shutdown / 2)
+
+    def too_short(self) -> tuple[str, ...]:
+        """Promises that these budgets have no room for, in numbers, for people."""
+        graces = (
+            ("stop", self.stop_grace, "stop", self.stop),
+            ("restart", self.restart_grace, "shutdown", self.shutdown),
+        )
+        return tuple(
+            f"aborted runs get {grace:g} s of their {self.abort:g} s in a {what}: there is no more in its"
+            f" {seconds:g} s (--{option}-timeout)"
+            for what, grace, option, seconds in graces
+            if grace < self.abort
+        )
 
     def capped(self, kill_timeout: float) -> Limits:
         """The same where a supervisor kills us *kill_timeout* seconds (``math.inf``: never) after asking.

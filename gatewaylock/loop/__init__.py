@@ -9,6 +9,7 @@ requests   what the inbox says, and whose it is
 stopping   stops, and how they escalate
 restarting restarts: proved, refused, merged
 quieting   no new work for a while
+admission  pause() and resume() of the server, which may hang
 cancelling one task or run, by its id
 descent    the way down from a life
 lameduck   a stop is known, new work is still taken

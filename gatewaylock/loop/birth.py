@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,6 @@ from ..server import Server
 from ..work.permit import restart_iteration_hook
 from .house import House
 from .requests import Requests
-from .startwatch import StartWatch
 from .vitals import Vitals
 
 log = logging.getLogger("gatewaylock.gateway")
@@ -42,7 +40,7 @@ class Birth:
         self._house.begins()
         try:
             self._house.open_doors(vitals)
-            with StartWatch(self._house.inbox, self._house.stops(), self._stopped):
+            with self._requests.stopping.watch():
                 server = self._start()
             self._house.inbox.rearm()
             if not isinstance(server, Server):
@@ -154,13 +152,6 @@ class Birth:
             vitals.outcome(f"{vitals.reason}; it stays alive: fix the issue and restart", house.pid)
         )
         vitals.accepted = None
-
-    def _stopped(self, count: int, number: int) -> None:
-        """On the watcher's thread: the stop itself is served when ``start()`` is back, in time or not at all."""
-        if count == 1:
-            self._requests.stopping.soon()
-        elif count >= 3 and self._house.options.escalate:
-            self._requests.stopping.exit_at_once(signal.Signals(number).name)
 
 
 def _told(error: BaseException) -> str:

@@ -38,7 +38,7 @@ class Overlap:
         """Pass the admission on."""
         self._vitals.request = request
         self._house.work.lanes.close()
-        self._vitals.call_server("pause")
+        self._vitals.admission.want("pause")
         handing.go()
         handing.due = Deadline.after(self._house.options.limits.start)
         if handing.fault:
@@ -75,7 +75,7 @@ class Overlap:
         vitals = self._vitals
         handing.take_back()
         if vitals.phase is Phase.SERVING:
-            vitals.call_server("resume")
+            vitals.admission.want("resume")
             self._house.work.lanes.open()
         else:  # it was quiet, and stays so until that is over
             self._house.work.lanes.close(QUIET)

@@ -34,16 +34,14 @@ class Quieting:
             return self._not_now()
         vitals.spell = Spell(request, Deadline.after(request.limit))
         self._house.work.lanes.close(QUIET)
-        paused = vitals.call_server("pause")
+        fault = vitals.admission.want("pause")
         if vitals.phase is Phase.SERVING:
             vitals.step("quiet")
         log.info(
             "received %s; quiet for %g s", request.cause, request.limit, extra=vitals.about("asked", request)
         )
         text = f"quiet; it resumes by itself in {request.limit:g} s"
-        return Verdict(
-            True, text if paused else f"{text}; the server has no pause(): what comes to it is served"
-        )
+        return Verdict(True, f"{text}; {fault}" if fault else text)
 
     def resume(self, request: Request) -> Verdict:
         """Take work again."""
@@ -53,11 +51,11 @@ class Quieting:
         if vitals.phase is Phase.SERVING:
             return Verdict(True, "it was not quiet")
         vitals.spell = None
-        vitals.call_server("resume")
+        fault = vitals.admission.want("resume")
         self._house.work.lanes.open()
         vitals.step("resume")
         log.info("received %s; serving again", request.cause, extra=vitals.about("asked", request))
-        return Verdict(True, "serving")
+        return Verdict(True, f"serving; {fault}" if fault else "serving")
 
     def overdue(self) -> Request | None:
         """What to do when its time is over."""

@@ -37,6 +37,8 @@ class Run:
             self._vitals.channel = Channel.inherited(inherited.channel)
         with ExitStack() as leave:
             leave.enter_context(Scribe().speaks())
+            options = self._house.options
+            options.watched.begin(options.restart_mode)
             self._have_herald(leave, exits)
             leave.callback(self._leave, exits)
             leave.push(self._raised)
@@ -45,7 +47,7 @@ class Run:
             if signals:
                 leave.enter_context(Reaper(self._house.around.host).at_work())
                 leave.enter_context(self._house.inbox.borrowed())
-                leave.callback(self._hush, exits)
+                leave.callback(self._keep_watch, exits)
             if inherited:
                 self._take_over(inherited)
             if self._vitals.channel:
@@ -84,14 +86,20 @@ class Run:
         if handoff.channel < 0:
             wait_for_left_over(self._house.around.host, handoff.accepted)
 
-    def _hush(self, exits: bool) -> None:
-        """A late signal must not turn a finished run into a death."""
-        if exits and self._vitals.phase is Phase.EXITED and not self._vitals.broken:
-            self._house.inbox.hush()
+    def _keep_watch(self, exits: bool) -> None:
+        """A late signal must not turn a finished run into a death, nor be in vain where something refuses to end."""
+        if exits and self._finished:
+            self._requests.stopping.watch_the_end()
+
+    @property
+    def _finished(self) -> bool:
+        return self._vitals.phase is Phase.EXITED and not self._vitals.broken
 
     def _leave(self, exits: bool) -> None:
         vitals, house = self._vitals, self._house
-        finished = vitals.phase is Phase.EXITED and not vitals.broken
+        ends = self._finished and exits
+        if ends and not house.watchdog.armed:
+            house.watchdog.arm(Deadline.after(house.options.limits.shutdown), vitals.code)
         if vitals.phase is not Phase.EXITED:
             vitals.leave_phase(Phase.EXITED, "broken")
         if vitals.proving:
@@ -103,7 +111,7 @@ class Run:
         outcome = vitals.outcome(text, house.pid, done)
         vitals.tell("end", code=vitals.code, text=text, left=left)
         house.leave(outcome, handed_over=vitals.handed_over or vitals.channel is not None)
-        if not (finished and exits):
+        if not ends:
             # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.
             house.watchdog.disarm()
 

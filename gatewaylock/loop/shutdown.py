@@ -9,7 +9,9 @@ from collections.abc import Callable
 from ..core.deadline import Deadline
 from ..core.limits import Limits
 from ..core.plan import Action, DrainReport, Request
+from ..core.tried import tried
 from ..server import Server
+from ..work.foreign import called
 from .messages import Closed, Drained
 from .parts import Work
 
@@ -75,14 +77,21 @@ class Shutdown:
         """The deadline moved; a server that waits for the old one may offer ``hurry()`` to look again."""
         hurry = getattr(self._server, "hurry", None)
         if callable(hurry):
-            hurry()
+            try:
+                called(lambda: tried(hurry), 0, "gatewaylock-hurry")  # the loop has the next stop to hear
+            except RuntimeError as error:
+                log.warning("nobody tells the server to hurry: %s", error)
 
     def _work_until(self) -> Deadline:
         return self.deadline.earlier(self._kept_back())
 
     def _runs_until(self) -> Deadline:
-        """Aborted runs may use half of what the drain has kept back, the other half is the server's."""
-        return self.deadline.earlier(self._kept_back() / 2)
+        """The rest is the server's: all that a stop has kept back, half of what a restart has."""
+        return self.deadline.earlier(self._kept_back() / (1 if self.stops else 2))
+
+    def _runs_early(self) -> float:
+        """A stop has no time beyond its drain: the grace of the runs comes out of it."""
+        return self._limits.stop_grace if self.stops else 0.0
 
     def _kept_back(self) -> float:
         return self._limits.stop_reserve if self.stops else self._limits.shutdown
@@ -103,6 +112,7 @@ class Shutdown:
                 timeout_ms=_as_configured(until.left()),
                 grace=self._limits.abort,
                 last=self._runs_until,
+                early=self._runs_early,
             )
         except Exception:
             # Nothing may keep the server from being closed; what is left then is not known.

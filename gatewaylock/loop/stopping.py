@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from itertools import count
 
 from ..core.deadline import NEVER, Deadline
 from ..core.plan import Action, Phase, Request, Verdict
@@ -16,28 +17,47 @@ from .house import House
 from .lameduck import LameDuck
 from .messages import Impatient
 from .shutdown import Shutdown
+from .startwatch import StartWatch
 from .vitals import Vitals
 
 log = logging.getLogger("gatewaylock.gateway")
 
 
 class Stopping:
-    """Every stop, by whomever; on the loop's thread but for ``soon`` and ``exit_at_once``."""
+    """Every stop, by whomever; on the loop's thread but for ``soon``, ``at_the_latest`` and ``exit_at_once``."""
 
     def __init__(self, house: House, vitals: Vitals, descent: Descent) -> None:
         self._house, self._vitals, self._descent = house, vitals, descent
         self._options = house.options
         self.lame_duck = LameDuck(house, vitals, descent)
         self._due = NEVER  # of the stop signal that is being read
+        self._unheard = count(1)  # not a number: stops come from any thread, and next() is one step
 
-    def soon(self) -> None:
-        """From any thread: a stop is in the inbox.  A ``start()`` under way sees the event, and has until then."""
+    def watch(self) -> StartWatch:
+        """Somebody who calls ``soon`` for each stop signal."""
+        return StartWatch(self._house.inbox, self._house.stops(), self.soon)
+
+    def soon(self, cause: str) -> None:
+        """From any thread: a stop is in the inbox.  A ``start()`` under way sees the event, and has until then.
+
+        Nobody takes it out of there as long as ``start()`` hangs, or any more when all is over: those that
+        come then are counted here.
+        """
         vitals = self._vitals
+        nobody_hears = vitals.phase in (Phase.STARTING, Phase.EXITED)
+        if nobody_hears and next(self._unheard) >= 3 and self._options.escalate:
+            self.exit_at_once(cause)
         if vitals.phase is Phase.STARTING and not vitals.stop_requested.is_set():
             vitals.deadline = Deadline.after(self._options.limits.stop)
             self._house.watchdog.arm(vitals.deadline, 0)
         vitals.stop_requested.set()
         self._house.watcher.stop_is_asked()
+
+    def watch_the_end(self) -> None:
+        """The loop is over, and the process is to be.  What still runs in it may refuse: stops escalate on."""
+        self._unheard = count(self._vitals.stops + 1)
+        self._house.inbox.keep()
+        self.watch().begin()
 
     def brace(self) -> None:
         """A stop signal has come: the deadline stands before anything is logged, for the log may be a full pipe."""

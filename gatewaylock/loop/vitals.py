@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,12 +13,11 @@ from ..server import Server
 from ..system.image import Handoff
 from ..system.successor import Channel
 from .accounts import Accounts
+from .admission import Admission
 from .callbacks import Callbacks
 from .news import News
 from .proving import Proving
 from .shutdown import Shutdown
-
-log = logging.getLogger("gatewaylock.gateway")
 
 if TYPE_CHECKING:
     from .handing import Handing
@@ -50,6 +48,7 @@ class Vitals:
         self.reason = inherited.cause if inherited else ""
         self.request: Request | None = None
         self.server: Server | None = None
+        self.admission = Admission(None)
         self.shutdown: Shutdown | None = None
         self.proving: Proving | None = None
         #: a warm successor, and how far it has come
@@ -87,17 +86,6 @@ class Vitals:
         """Be in *phase*, and say so."""
         was, self.phase = self.phase, phase
         self.tell("phase", was=was.value, edge=edge)
-
-    def call_server(self, name: str) -> bool:
-        """Call ``pause`` or ``resume`` of the server; False when it has none.  What it raises is logged."""
-        call = getattr(self.server, name, None)
-        if not callable(call):
-            return False
-        try:
-            call()
-        except Exception:
-            log.exception("the server's %s() failed", name)
-        return True
 
     def about(self, event: str, request: Request | None = None) -> dict[str, Any]:
         """The ``extra`` of a line in the log that is about this gateway: fields for the JSON log."""
@@ -144,6 +132,7 @@ class Vitals:
     def serve(self, server: Server | None) -> None:
         """A life serves (or, without a server, is parked): nothing is under way any more."""
         self.server, self.clean = server, True
+        self.admission = Admission(server)
         self.shutdown = self.request = self.handing = None
         self.deadline, self.stops, self.left, self.spell = NEVER, 0, (), None
         self.serving_since = time.monotonic() if server else None

@@ -45,6 +45,8 @@ class Watched:
     def begin(self, mode: Mode) -> None:
         """Say what does not fit, before the first life begins or, where somebody has to be asked, soon after."""
         found = self.found
+        for text in self._wanted.too_short():
+            log.info("%s", text)
         if found.supervisor.name not in ("none", "terminal"):
             log.info("%s", found)
         if why := found.why_exec(mode):

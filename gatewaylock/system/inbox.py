@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import logging
 import os
@@ -79,7 +80,7 @@ class Inbox:
         self._host = host
         self._messages: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._read, self._write = inherited or os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._open = True
+        self._open, self._kept = True, False
         self._borrowed: dict[int, Any] = {}  # number -> the handler to give back
         if inherited:
             self._take_over(inherited)
@@ -163,8 +164,7 @@ class Inbox:
         """
         with ExitStack() as give_back:
             previous = self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
-            give_back.callback(tried, self._host.wakeup_fd, previous)
-            give_back.callback(self._give_back)
+            give_back.callback(self._end_loan, previous)
             for number in signal_numbers():
                 if number in MAY_BE_IGNORED and self._host.handled(number) is signal.SIG_IGN:
                     continue
@@ -183,15 +183,24 @@ class Inbox:
                 name = signal.Signals(number).name
                 log.warning("start() has a handler of its own for %s: we no longer see that signal", name)
 
-    def hush(self) -> None:
-        """The process is about to end: give back nothing, ignore what still comes.
+    def keep(self) -> None:
+        """The process is about to end: give back nothing, so that somebody may watch the signals until it has.
 
         A default disposition would turn a finished run into a death by signal, and blocking would hold
         for this thread alone.
         """
+        self._kept = True
+        self._bytes()  # of signals that have been heard: only what comes now is news
+
+    def ignore(self) -> None:
+        """Nobody can hear a signal any more."""
         for number in self._borrowed:
             tried(self._host.handle, number, signal.SIG_IGN)
-        self._borrowed.clear()
+
+    def _end_loan(self, wakeup: int) -> None:
+        if not self._kept:
+            self._give_back()
+            tried(self._host.wakeup_fd, wakeup)
 
     def _give_back(self) -> None:
         while self._borrowed:
@@ -208,6 +217,7 @@ class Inbox:
 
     def _in_child(self) -> None:
         """In a forked child: it must end by SIGTERM, and its signals are no bytes for a pipe of ours."""
+        self._kept = False
         if self._borrowed:
             signal.set_wakeup_fd(-1)
             self._give_back()
@@ -219,8 +229,8 @@ class Inbox:
         return self._read, self._write
 
     def close(self) -> None:
-        """Give the descriptors back."""
-        if self._open:
+        """Give the descriptors back, unless they are kept."""
+        if self._open and not self._kept:
             self._open = False
             try:
                 os.close(self._read)
@@ -241,3 +251,16 @@ class Inbox:
     def _rest(self, error: OSError) -> None:
         log.warning("the inbox is looked into again: %s", error)
         threading.Event().wait(PAUSE)
+
+
+@atexit.register
+def _at_the_very_end() -> None:
+    """The interpreter is about to give each signal with a Python handler its default action: a death.
+
+    Registered when this is imported, for hooks run last in, first out: those of the application, which
+    may hang, come before it, and a stop is still heard in them.
+    """
+    for number in signal_numbers():
+        owner = getattr(signal.getsignal(number), "__self__", None)
+        if isinstance(owner, Inbox):
+            owner.ignore()

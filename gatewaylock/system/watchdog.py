@@ -2,9 +2,13 @@
 
 Three lines, one behind the other:
 
-    threading.Timer       says because of whom, then ``os._exit(code)``; needs the GIL
+    an alarm thread       says because of whom, then ``os._exit(code)``; needs the GIL
     a reporting thread    does the saying, so that a log pipe nobody reads holds only itself
     faulthandler          a C thread, needs no GIL: stacks to stderr and ``_exit(1)``
+
+faulthandler has one timer, and the application may use it for itself.  So the alarm arms it anew every
+STEP seconds, while there is a deadline.  What holds the GIL from less than a STEP after such a use on
+is ended by nobody.
 """
 
 from __future__ import annotations
@@ -19,13 +23,37 @@ from collections.abc import Callable, Sequence
 
 from ..core.deadline import NEVER, Deadline
 from ..core.tried import tried
+from .blame import told
 from .host import Host
 
 log = logging.getLogger("gatewaylock.watchdog")
 
 #: how long each step of the report may take, and how far the second line stands behind the first (seconds)
 REPORT, BEHIND = 0.1, 0.2
+STEP = 0.25
 SHUTDOWN = "shutdown timed out; exiting without full cleanup"
+
+
+class Alarm(threading.Thread):
+    """Calls *tick* every STEP seconds until *deadline*, and *ring* then."""
+
+    def __init__(self, deadline: Deadline, tick: Callable[[], object], ring: Callable[[], object]) -> None:
+        # A daemon: it must not keep alive a process that has ended in time.
+        super().__init__(name="gatewaylock-watchdog", daemon=True)
+        self._deadline, self._tick, self._ring = deadline, tick, ring
+        self._off = threading.Event()
+
+    def run(self) -> None:
+        """Until *ring*, or ``cancel``."""
+        while not self._off.wait(min(STEP, self._deadline.left())):
+            if self._deadline.passed():
+                self._ring()
+                return
+            self._tick()
+
+    def cancel(self) -> None:
+        """Neither of them is called any more."""
+        self._off.set()
 
 
 class Watchdog:
@@ -39,10 +67,15 @@ class Watchdog:
     ) -> None:
         self._host = host
         self._names, self._last_words = names, last_words
-        self._timer: threading.Timer | None = None
+        self._timer: Alarm | None = None
         self._deadline = NEVER
         self._stderr: int | None = None
         self._lock = threading.Lock()
+
+    @property
+    def armed(self) -> bool:
+        """Whether something happens at the deadline."""
+        return self._timer is not None
 
     def arm(self, deadline: Deadline, code: int, says: str = SHUTDOWN) -> None:
         """End the process with *code* at *deadline*, with *says* in the log; replaces what was armed before.
@@ -52,9 +85,7 @@ class Watchdog:
         """
         with self._lock:
             old_timer, old_stderr = self._timer, self._stderr
-            self._timer = threading.Timer(deadline.left(), self._fire, (code, says))
-            self._timer.name = "gatewaylock-watchdog"
-            self._timer.daemon = True  # it must not keep alive a process that has ended in time
+            self._timer = Alarm(deadline, self._tick, lambda: self._fire(code, says))
             self._stderr = never_blocking_stderr()
             self._deadline = deadline
             faults = [self._arm_second(), self._arm_first()]
@@ -117,6 +148,12 @@ class Watchdog:
         finally:
             self._host.exit_now(code)
 
+    def _tick(self) -> None:
+        """Nothing is logged here: it is this thread that a full pipe must not hold."""
+        with self._lock:
+            if self._timer is threading.current_thread():
+                self._arm_second()
+
     def _fire(self, code: int, says: str) -> None:
         with self._lock:
             if self._timer is not threading.current_thread():
@@ -140,14 +177,8 @@ class Watchdog:
             left = self._names()
             self._last_words(code, says, left)  # before the log, which may be a pipe that nobody reads
             step(True)
-            log.error(says)
-            step(True)
-            for name in left:
-                log.error("unfinished: %s", name)
-            for handler in logging.getLogger().handlers:
-                handler.flush()
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            for _ in told(self._stderr, says, left):
+                step(True)
         finally:
             step(False)
 

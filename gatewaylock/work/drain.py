@@ -48,9 +48,11 @@ class Drain:
         timeout_ms: int,
         grace: float = 0.0,
         last: Callable[[], Deadline] = lambda: NEVER,
+        early: Callable[[], float] = lambda: 0.0,
     ) -> DrainReport:
         """Drain until *deadline*; runs that are aborted then get *grace* seconds to end, but not past *last()*.
 
+        Where there are runs they are aborted *early()* seconds before that, and tasks have until *deadline*.
         *before* and *timeout_ms* are for the log: "restart" or "stop", how long.
         The report counts what was there once compacting runs had been asked to give up.
         """
@@ -67,7 +69,7 @@ class Drain:
                 before,
                 timeout_ms,
             )
-            left = self._see_off(grace, last)
+            left = self._see_off(grace, last, early)
         with self._changed:
             self._deadline = NEVER
         return DrainReport(tasks, runs, left)
@@ -82,14 +84,19 @@ class Drain:
             self._before = before or self._before
             self._changed.notify_all()
 
-    def _see_off(self, grace: float, last: Callable[[], Deadline]) -> tuple[str, ...]:
-        if self._wait(self._quiet, lambda: self._deadline):
+    def _see_off(
+        self, grace: float, last: Callable[[], Deadline], early: Callable[[], float]
+    ) -> tuple[str, ...]:
+        if self._wait(
+            self._quiet, lambda: self._deadline.earlier(early() if self._runs.active_count() else 0.0)
+        ):
             log.info("all active work drained")
             return ()
         log.warning("drain timeout reached; proceeding with %s", self._before)
         self._insist()
         patience = Deadline.after(grace)
         self._wait(lambda: not self._runs.active_count(), lambda: min(patience, last()))
+        self._wait(self._quiet, lambda: self._deadline)
         left = (*self._lanes.live(), *self._runs.live())
         for name in left:
             log.warning("still active: %s", name)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
 from itertools import count
 from weakref import WeakValueDictionary
 
 from ..core.facts import Item
 from ..core.plan import LONGEST, Verdict
+from .foreign import called
 from .lanes import Lanes
 from .names import MOST
 from .runs import Run, Runs
@@ -57,7 +57,7 @@ class Inventory:
 
     def _cancel_task(self, task: Task) -> Verdict:
         title = task.title()
-        if self._called(task.cancel) is False:
+        if called(task.cancel, PATIENCE, "gatewaylock-cancel") is False:
             if task.done():
                 return Verdict.no(f"{title} has ended already", "unknown")
             return Verdict.no(f"{title} runs already: a task cannot be cancelled then", "running")
@@ -66,23 +66,13 @@ class Inventory:
     def _abort_run(self, run: Run) -> Verdict:
         if run not in self._runs.present():
             return Verdict.no(f"{run.title()} has ended already", "unknown")
-        match self._called(run.abort):
+        match called(run.abort, PATIENCE, "gatewaylock-cancel"):
             case True:
                 return Verdict(True, f"{run.title()} was asked to give up")
             case False:
                 return Verdict.no(f"the abort of {run.title()} failed: see the log", "failed")
             case _:
                 return Verdict(True, f"{run.title()} is being asked to give up: its abort takes its time")
-
-    def _called(self, call: Callable[[], bool]) -> bool | None:
-        """What *call* gives back; None when that takes longer than we wait."""
-        answers: list[bool] = []
-        thread = threading.Thread(
-            target=lambda: answers.append(call()), name="gatewaylock-cancel", daemon=True
-        )
-        thread.start()
-        thread.join(PATIENCE)
-        return answers[0] if answers else None
 
     def _item(self, thing: Task | Run, life: int, now: float) -> Item:
         queued = math.isinf(thing.began)

@@ -23,6 +23,23 @@ def test_a_stop_keeps_a_fifth_back_for_close_between_one_and_five_seconds(
     assert Limits(stop=stop).stop_reserve == pytest.approx(reserve)
 
 
+@pytest.mark.parametrize("stop", [0.01, 0.5, 1, 3, 5, 20, 100])
+@pytest.mark.parametrize("abort", [0, 0.1, 1, 10])
+def test_drain_grace_and_close_are_parts_of_a_stop_and_what_does_not_fit_is_told(
+    stop: float, abort: float
+) -> None:
+    limits = Limits(stop=stop, abort=abort)
+    assert limits.stop_grace + limits.stop_reserve <= stop
+    told = [text for text in limits.too_short() if "in a stop" in text]
+    assert bool(told) == (limits.stop_grace < abort)
+    assert all(f"{limits.stop_grace:g} s of their {abort:g} s" in text for text in told)
+
+
+def test_at_the_defaults_everything_fits() -> None:
+    assert Limits().too_short() == () and Limits().stop_grace == Limits().abort
+    assert len(Limits(abort=10).too_short()) == 2
+
+
 KILLS = [0.01, 0.5, 1, 3, 7, 10, 19.9, 20, 20.1, 30, 90, 3600, math.inf]
 
 

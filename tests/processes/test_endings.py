@@ -6,14 +6,14 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from speaking import Program, gateway, gateway_argv, python, started
+from speaking import Program, eventually, gateway, gateway_argv, python, started
 from torture import is_free
 
 from gatewaylock import GatewayLock
@@ -25,6 +25,7 @@ TERM, INT, USR1, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIG
 QUICK = "limits=Limits(stop=0.4, drain=0.2, shutdown=0.2, start=0.5, first_start=9, lock=0.1)"
 SLOW = "limits=Limits(stop=60, drain=60)"
 HANGS = "threading.Event().wait()"
+ASKED = "say('asked', gateway.stop_requested.is_set(), flush=True)"
 
 
 def lives(
@@ -37,7 +38,8 @@ def lives(
 def says_so(said: Program, how: str) -> None:
     """It ends with the code and the line of the row *how*."""
     [row] = [row for row in ENDINGS if row.how == how]
-    assert str(said.ends()) in row.code.split(", "), said.text()
+    code = said.ends()
+    assert (str(code) if code >= 0 else signal.Signals(-code).name) in row.code.split(", "), said.text()
     assert row.says in said.text(), said.text()
 
 
@@ -121,6 +123,16 @@ def test_the_lock_is_lost(run_dir: Path) -> None:
             says_so(said, "a restart after which the lock is lost")
 
 
+def test_the_next_image_hangs_before_it_is_a_gateway(run_dir: Path) -> None:
+    """In an import, say: nothing of ours runs there, and only the kernel's alarm came along."""
+    hangs = f"limits={HANGS} if 'GATEWAYLOCK_HANDOFF' in os.environ else Limits(start=0.5)"
+    with lives(run_dir, hangs, mode="exec") as said:
+        said.hears("serving: ")
+        said.do("gateway.request_restart(force=True)")
+        says_so(said, "the next image never came to ``run()``")
+        assert is_free(run_dir)
+
+
 def test_left_for_a_successor(run_dir: Path) -> None:
     with lives(run_dir, "limits=Limits()", mode="spawn") as said:
         said.hears("serving: .*life=1 ")
@@ -181,6 +193,56 @@ def test_a_request_that_stops_escalates_like_a_signal(run_dir: Path) -> None:
         assert said.ends() == 143
 
 
+@pytest.mark.parametrize(
+    ("left", "last", "code"),
+    [
+        (f"threading.Thread(target=lambda: {HANGS}).start()", TERM, 143),
+        ("import atexit; atexit.register(time.sleep, 60)", INT, 130),
+    ],
+)
+def test_stops_escalate_on_when_all_is_over_but_the_process_does_not_end(
+    run_dir: Path, left: str, last: signal.Signals, code: int
+) -> None:
+    with lives(run_dir, SLOW, start=left) as said:
+        said.hears("serving: ")
+        said.signal(TERM)
+        said.hears("^code 0")
+        said.signal(USR1)
+        assert eventually(lambda: said.signal(last) or said.popen.poll() is not None)  # two may become one
+        assert said.ends() == code
+        said.hears(f"received {last.name} a third time; exiting at once")
+
+
+@pytest.mark.parametrize(("mode", "code"), [("supervisor", 0), ("in-process", 1)])
+def test_what_a_parked_gateway_has_left_running_does_not_hold_the_process(
+    run_dir: Path, mode: str, code: int
+) -> None:
+    start = f"gateway.life == 2 and (threading.Thread(target=lambda: {HANGS}).start(), 1 / 0)"
+    with lives(run_dir, start=start) as said, ExitStack() as stack:
+        said.hears("serving: ")
+        said.signal(USR1)
+        said.hears("ZeroDivisionError")
+        if mode == "in-process":  # then somebody else has the name, and it leaves for that
+            stack.enter_context(GatewayLock("lives", run_dir=str(run_dir)))
+        said.do(f"gateway.request_restart(mode={mode!r}, force=True)")
+        said.hears(f"^code {code}")
+        assert said.ends() == code
+        said.hears("shutdown timed out; exiting")
+
+
+def test_stops_that_are_requests_escalate_while_start_hangs(run_dir: Path) -> None:
+    stop = gateway_argv("stop", "--name", "lives", "--run-dir", run_dir)
+    with lives(run_dir, SLOW, start=f"say('hangs', flush=True); {HANGS}") as said:
+        said.hears("^hangs")
+        with started(*stop) as first:
+            assert eventually(lambda: said.do(ASKED) or "asked True" in said.text())
+            said.do("gateway.request_stop('b'); say('again', flush=True)")
+            said.hears("again")
+            said.do("gateway.request_stop('c')")
+            assert said.ends() == 143
+            first.ends()
+
+
 def test_an_aborted_run_gets_its_grace_before_the_server_is_closed(run_dir: Path) -> None:
     options = "limits=Limits(drain=0.2, abort=30, shutdown=60)"
     with lives(run_dir, options) as said:
@@ -194,6 +256,29 @@ def test_an_aborted_run_gets_its_grace_before_the_server_is_closed(run_dir: Path
         said.hears("slept")
         said.hears("close")
         assert "still active" not in said.text()
+
+
+def test_in_a_stop_the_grace_of_runs_comes_before_the_reserve_and_tasks_have_until_there(
+    run_dir: Path,
+) -> None:
+    with lives(run_dir, "limits=Limits(stop=3, abort=1)") as said:
+        said.hears("serving: ")
+        said.do("asked = threading.Event(); run = gateway.runs.register('r', abort=asked.set)")
+        said.do("gateway.lanes.submit(lambda: (asked.wait(), sleeps(0.7)))")
+        said.do("threading.Thread(target=lambda: (asked.wait(), sleeps(0.7), run.end())).start()")
+        said.do("say('busy', flush=True)")
+        said.hears("^busy")
+        said.signal(TERM)
+        said.hears("drain timeout reached")
+        said.hears("close")
+        assert "still active" not in said.text()
+        says_so(said, "stopped")
+
+
+def test_what_does_not_fit_is_told_at_the_start(run_dir: Path) -> None:
+    with lives(run_dir, "limits=Limits(stop=1, abort=2)") as said:
+        said.hears("aborted runs get 0.25 s of their 2 s in a stop: there is no more in its 1 s")
+        said.hears("serving: ")
 
 
 def test_a_lame_duck_is_not_ready_but_serves_new_connections(run_dir: Path) -> None:

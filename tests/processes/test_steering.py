@@ -114,6 +114,19 @@ def test_a_forgotten_quiet_ends_at_its_limit_and_a_new_one_moves_it(run_dir: Pat
         assert eventually(lambda: status(run_dir)["phase"] == "serving")
 
 
+def test_a_pause_that_hangs_holds_up_nothing_and_undoes_no_resume(run_dir: Path) -> None:
+    hangs = "Server.pause = lambda self: (say('asked', flush=True), back.wait(), say('back', flush=True))"
+    with lives(run_dir, start=f"back = threading.Event(); {PAUSES}; {hangs}") as said:
+        said.hears("serving")
+        assert says(run_dir, "quiet").endswith("; the server's pause() has not come back yet")
+        said.hears("asked")
+        assert says(run_dir, "resume") == "serving; the server's resume() has not come back yet"
+        said.do("back.set()")
+        said.hears("^back")
+        said.hears("^resumed")
+        assert says(run_dir, "quiet") == "quiet; it resumes by itself in 600 s"
+
+
 def test_a_server_without_pause_is_told_of(run_dir: Path) -> None:
     with lives(run_dir) as said:
         said.hears("serving")

@@ -120,6 +120,13 @@ def test_an_overdue_drain_aborts_every_run_and_names_what_is_left(
     assert all(level == "WARNING" for level, _ in lines[1:]) and len(lines) == 4
 
 
+def test_runs_are_aborted_early_and_tasks_have_until_the_deadline(house: House) -> None:
+    house.task()
+    run = house.runs.register("r", abort=lambda: (run.end(), house.opened.set()))
+    report = house.drain.run(Deadline.after(LONG), timeout_ms=20, grace=LONG, early=lambda: LONG)
+    assert report.complete
+
+
 def test_compacting_runs_are_aborted_first_and_only_they(house: House) -> None:
     house.task()
     order: list[str] = []
