@@ -34,7 +34,7 @@ ENDINGS = (
     Ending("a restart not done in time", "1", "shutdown timed out; exiting without full cleanup"),
     Ending("the GIL was held through the deadline", "1", "Timeout ("),
     Ending("a start not done in time", "1", "start timed out; exiting"),
-    Ending("the next image never came to ``run()``", "SIGALRM", "restart mode: full process restart (exec"),
+    Ending("the next image never came to run()", "SIGALRM", "restart mode: full process restart (exec"),
     Ending("the third stop", "130, 143", "a third time; exiting at once"),
     Ending("the first start raises", "1", "gateway: error:"),
     Ending("a restart after which the lock is lost", "1", "failed to reacquire gateway lock"),

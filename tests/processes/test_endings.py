@@ -129,7 +129,7 @@ def test_the_next_image_hangs_before_it_is_a_gateway(run_dir: Path) -> None:
     with lives(run_dir, hangs, mode="exec") as said:
         said.hears("serving: ")
         said.do("gateway.request_restart(force=True)")
-        says_so(said, "the next image never came to ``run()``")
+        says_so(said, "the next image never came to run()")
         assert is_free(run_dir)
 
 
