@@ -104,6 +104,25 @@ def test_names_and_stacks_are_told_once_in_the_log_and_once_on_stderr(tmp_path: 
             assert text.count(line) == 1, text
 
 
+@pytest.mark.parametrize(("held", "code"), [("", 7), ("logging.getLogger().handlers[0].acquire()", 1)])
+def test_with_no_thread_to_report_on_it_reports_itself_and_is_ended_when_that_hangs(
+    held: str, code: int
+) -> None:
+    program = f"""
+{held}
+def no_thread(thread, start=threading.Thread.start):
+    if thread.name == "gatewaylock-report":
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+    start(thread)
+threading.Thread.start = no_thread
+threading.Thread(target=dog.end_now, args=(7, "ends now")).start()
+threading.Event().wait()
+"""
+    done = ended(program, BOTH.format(seconds=60))
+    assert done.returncode == code, done.stderr
+    assert ("ends now" in done.stderr) == (code == 7)
+
+
 def test_a_full_pipe_as_stderr_holds_nobody() -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
