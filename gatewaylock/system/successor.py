@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core.deadline import Deadline
 from .host import Host, close_after_fork
 from .image import HANDOFF, PID_TO_COME, CommandLine, Handoff
+from .rundir import close
 
 if TYPE_CHECKING:
     import subprocess
@@ -184,7 +185,7 @@ class Successor:
             try:
                 helper = self._helper(replace(handoff(theirs.fd), pid=0), log_to)
             finally:
-                os.close(log_to)
+                close(log_to)
         finally:
             theirs.close()
         try:
