@@ -11,7 +11,7 @@ from pathlib import Path
 from inside import Inside, inside
 from speaking import eventually
 
-from gatewaylock import Gateway
+from gatewaylock import Gateway, Limits
 
 
 class Busy:
@@ -62,7 +62,7 @@ def lives(room: Inside, until: int) -> None:
 
 
 def test_a_thousand_lives_leave_nothing_behind(run_dir: Path) -> None:
-    with inside(run_dir, Busy, restart_mode="in-process") as room:
+    with inside(run_dir, Busy, restart_mode="in-process", limits=Limits(backoff=0)) as room:
         lives(room, 20)
         descriptors, objects = left(room)
         lives(room, 1000)
