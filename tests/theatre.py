@@ -79,7 +79,7 @@ class Theatre:
         heard = stage.heard
         del stage
         if not wrong and fault and self.faults.struck and not self._told(fault, [*log.lines, *heard]):
-            wrong.append("nobody says what happened")
+            wrong.append("nobody says what happened: " + " | ".join([*heard, *log.lines[-12:]]))
         wrong += [f"a thread died: {text}" for text in self.died]
         if not wrong and not eventually(lambda: _descriptors() <= before or (gc.collect() and False), 1):
             wrong.append(f"{_descriptors() - before} descriptor(s) left open")
