@@ -26,7 +26,7 @@ class Descent:
         vitals.step(request.action.value)
         vitals.shutdown = Shutdown(
             request,
-            options.limits,
+            options,
             deadline=deadline,
             server=vitals.server,
             work=self._house.work,

@@ -20,19 +20,20 @@ class LameDuck:
 
     def __init__(self, house: House, vitals: Vitals, descent: Descent) -> None:
         self._house, self._vitals, self._descent = house, vitals, descent
-        self._limits = house.options.limits
+        self._options = house.options  # and not its limits: a supervisor that answers late cuts them
 
     def wanted(self, request: Request) -> bool:
         """Whether *request*, a stop, is to have one.  Not beside a successor: it has the admission already."""
         vitals = self._vitals
         serving = vitals.phase is Phase.SERVING and not (vitals.handing and vitals.handing.told_to_go)
-        return serving and self._limits.lame_duck > 0 and not request.force
+        return serving and self._options.limits.lame_duck > 0 and not request.force
 
     def begin(self, request: Request) -> None:
         """Readiness fails from now on."""
-        vitals, seconds = self._vitals, self._limits.lame_duck
+        vitals, limits = self._vitals, self._options.limits
+        seconds = limits.lame_duck
         vitals.request = request
-        vitals.deadline = Deadline.after(seconds + self._limits.stop)
+        vitals.deadline = Deadline.after(seconds + limits.stop)
         self._house.watchdog.arm(vitals.deadline, 0)
         self._descent.cancel_proving()
         vitals.step("farewell")
@@ -49,4 +50,4 @@ class LameDuck:
         """Its time is over, or the second stop has come: drain."""
         vitals = self._vitals
         if vitals.phase is Phase.LAME_DUCK and vitals.request:
-            self._descent.begin(vitals.request, min(vitals.deadline, Deadline.after(self._limits.stop)))
+            self._descent.begin(vitals.request, min(vitals.deadline, Deadline.after(self._options.limits.stop)))

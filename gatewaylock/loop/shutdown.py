@@ -7,13 +7,12 @@ import threading
 from collections.abc import Callable
 
 from ..core.deadline import Deadline
-from ..core.limits import Limits
 from ..core.plan import Action, DrainReport, Request
 from ..core.tried import tried
 from ..server import Server
 from ..work.foreign import called
 from .messages import Closed, Drained
-from .parts import Work
+from .parts import Options, Work
 
 log = logging.getLogger("gatewaylock.gateway")
 
@@ -31,7 +30,7 @@ class Shutdown:
     def __init__(
         self,
         request: Request,
-        limits: Limits,
+        options: Options,
         *,
         deadline: Deadline,
         server: Server | None,
@@ -41,7 +40,7 @@ class Shutdown:
     ) -> None:
         self.request = request
         self.deadline = deadline
-        self._limits = limits
+        self._options = options
         self._server = server
         self._work = work
         self._keeps_work = keeps_work
@@ -94,7 +93,8 @@ class Shutdown:
         return self._limits.stop_grace if self.stops else 0.0
 
     def _kept_back(self) -> float:
-        return self._limits.stop_reserve if self.stops else self._limits.shutdown
+        limits = self._options.limits
+        return limits.stop_reserve if self.stops else limits.shutdown
 
     def _run(self) -> None:
         report = self._drain_work()
@@ -110,7 +110,7 @@ class Shutdown:
                 until,
                 before=before,
                 timeout_ms=_as_configured(until.left()),
-                grace=self._limits.abort,
+                grace=self._options.limits.abort,
                 last=self._runs_until,
                 early=self._runs_early,
             )

@@ -180,6 +180,19 @@ def test_supervisord_s_default_is_taken_where_supervisord_is_the_parent(
         )
 
 
+def test_the_lame_duck_is_what_the_supervisor_s_answer_has_left_of_it(run_dir: Path, tmp_path: Path) -> None:
+    parent = tmp_path / "s6-supervise"
+    parent.symlink_to("/bin/sh")
+    (tmp_path / "timeout-kill").write_text("3000")
+    words = ("--stop-timeout", "2", "--lame-duck", "20", "--bind", "127.0.0.1:0", "--run-dir", run_dir)
+    with started(parent, "-c", f"{shlex.join(gateway_argv('run', *words))}; true", cwd=tmp_path) as said:
+        pid = int(said.hears(r"serving: name=gateway pid=(\d+)")[1])
+        assert eventually(lambda: "cut to 2.25 s with 0.25 s of lame duck" in said.text()), said.text()
+        os.kill(pid, signal.SIGTERM)
+        said.hears(r"new work is still taken for 0\.25 s")
+        assert said.ends() == 0
+
+
 @pytest.fixture
 def cgroup() -> Iterator[Path]:
     """One that is called like a unit; root alone can make it."""
