@@ -4,7 +4,7 @@ what happens                    what is said
 a life serves, the first        FDSTORE=1 each listener, READY=1
 a restart is accepted           RELOADING=1 MONOTONIC_USEC=, also while its version is only tried
 an exec, a next life's start    WATCHDOG_USEC= and EXTEND_TIMEOUT_USEC= of the start's own deadline
-a successor serves              MAINPID= and a barrier by the old process, READY=1 by the new one
+a successor serves              MAINPID= WATCHDOG_USEC= and a barrier by the old process, READY=1 by the new one
 a life serves, or is parked,    READY=1, with STATUS= what came of it
   or a restart is refused
 a stop, an exit                 STOPPING=1, where no successor lives on
@@ -202,11 +202,15 @@ class Herald(Watcher):
         self._manager.flush(Deadline.after(FLUSH))
 
     @_never_raising
-    def introduce(self, pid: int, deadline: Deadline) -> str:
-        """systemd kills what is left when the main process ends: it has to know the new one before."""
+    def introduce(self, pid: int, deadline: Deadline, gone: Deadline) -> str:
+        """systemd kills what is left when the main process ends: it has to know the new one before.
+
+        Neither gives signs of life until we are gone: we may not any more, and the new one does not yet.
+        """
         if self._silent:
             return ""
-        self._say(f"MAINPID={pid}")
+        quiet = max(self._within, gone.left() + 1) if self._exits else 0.0  # who does not exit may stay for ever
+        self._say(f"MAINPID={pid}", *self._watch_every(quiet))
         if not self._manager.flush(deadline):
             self._manager.unsay()
             return "systemd cannot be told of the new main process: it reads no messages"

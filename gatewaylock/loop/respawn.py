@@ -91,8 +91,9 @@ class Respawn:
         host = self._house.around.host
         blocked = image.block_signals(host)
         # Before the last look: a stop may come while we wait for the answer.
-        self._house.watchdog.arm(Deadline.after(2 * INTRODUCED), 1)
-        handing.fault = self._house.watcher.introduce(handing.successor.pid, Deadline.after(INTRODUCED))
+        gone, known = Deadline.after(2 * INTRODUCED), Deadline.after(INTRODUCED)
+        self._house.watchdog.arm(gone, 1)
+        handing.fault = self._house.watcher.introduce(handing.successor.pid, known, gone)
         self._requests.hear_stops()
         if handing.fault and self._vitals.phase is Phase.RESPAWNING:
             image.unblock_signals(host, blocked)

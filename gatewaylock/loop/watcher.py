@@ -22,6 +22,6 @@ class Watcher:
     def before_exec(self, deadline: Deadline) -> None:
         """The next image is about to begin, and serves by *deadline*; nobody speaks until it does."""
 
-    def introduce(self, pid: int, deadline: Deadline) -> str:
-        """Process *pid* is the gateway when we are gone; why that could not be told, or empty."""
+    def introduce(self, pid: int, deadline: Deadline, gone: Deadline) -> str:
+        """Process *pid* is the gateway when we are gone, by *gone*; why that could not be told by *deadline*, or empty."""
         return ""

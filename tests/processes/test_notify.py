@@ -187,15 +187,37 @@ def test_a_start_that_does_not_heed_a_stop_ends_before_systemd_ends_it(run_dir: 
         assert "stop timed out" not in found.log()
 
 
-def test_a_boot_longer_than_the_watchdog_waits_is_no_hang(run_dir: Path) -> None:
-    with lives(run_dir, "time.sleep(1.8)", watchdog=1.2, options="dict(allow_sigusr1=True)") as found:
+def watched_for(found: Notified) -> list[int]:
+    """Within which time systemd was to hear of us, one after the other; seconds, 0: not at all."""
+    return [round(int(word.split("=")[1]) / 1e6) for word in found.told(of="WATCHDOG_USEC")]
+
+
+@pytest.mark.parametrize("mode", ["exec", "in-process"])
+def test_a_boot_may_take_what_it_is_given_however_short_the_watchdog_waits(run_dir: Path, mode: str) -> None:
+    """Nobody gives signs of life in it, nor in a stop, where each would start the clock for the next one."""
+    options = f"dict(restart_mode={mode!r}, allow_sigusr1=True, limits=Limits(start=50))"
+    with lives(run_dir, "", options=options, watchdog=30) as found:
         found.start()
+        found.hears("^told .* WATCHDOG=1")
         found.do(f"kill {signal.SIGUSR1:d}")
         found.hears("^reload done")
-        for _ in range(2):
-            found.hears("^told .* WATCHDOG=1")
         assert found.stop() == "success"
-        assert "watchdog timeout" not in found.log()
+        assert watched_for(found) == [30, 51, 30, 0]
+
+
+@pytest.mark.parametrize("mode", ["spawn", "overlap"])
+def test_a_process_that_leaves_slowly_does_not_let_its_successor_seem_dead(run_dir: Path, mode: str) -> None:
+    """Nobody gives signs of life meanwhile: it has introduced the new one, which is silent beside it."""
+    options = f"dict(restart_mode={mode!r}, probation=0.1, allow_sigusr1=True)"
+    with lives(run_dir, "", options=options, watchdog=6) as found:
+        found.start()
+        found.do(f"kill {signal.SIGUSR1:d}")
+        introduced = found.hears("^told .* MAINPID=.* WATCHDOG_USEC=(.*)")
+        assert int(introduced[1]) > 10e6, "by then our own watchdog has ended it"
+        found.hears("^reload done")
+        found.hears("^told .* WATCHDOG=1")
+        assert found.stop() == "success"
+        assert watched_for(found) == [6, 11, 6, 0]
 
 
 def test_the_watchdog_fires_when_the_main_loop_is_stuck(run_dir: Path) -> None:
