@@ -8,7 +8,7 @@ a successor serves              MAINPID= WATCHDOG_USEC= and a barrier by the old
 a life serves, or is parked,    READY=1, with STATUS= what came of it
   or a restart is refused
 a stop, an exit                 STOPPING=1, where no successor lives on
-less work to wait for           EXTEND_TIMEOUT_USEC= (see ``patience.py``)
+less work to wait for           EXTEND_TIMEOUT_USEC= (see ``patience.py``, ``clock.py``)
 the loop and the workers move   WATCHDOG=1 (see ``pulse.py``)
 the first start fails           ERRNO= EXIT_STATUS=
 """
@@ -28,8 +28,8 @@ from ..core.plan import Phase
 from ..system import notify
 from ..system.listeners import Listeners
 from ..system.notify import Manager
+from .clock import Clock
 from .house import House
-from .patience import Patience
 from .pulse import Heartbeat, Pulse
 from .stopping import Stopping
 from .store import Store
@@ -67,8 +67,7 @@ class Herald(Watcher):
     """
 
     def __init__(self, house: House, vitals: Vitals, stopping: Stopping, *, exits: bool) -> None:
-        self._house, self._vitals, self._stopping = house, vitals, stopping
-        self._exits = exits
+        self._house, self._vitals, self._exits = house, vitals, exits
         self._manager = Manager(house.around.manager)
         self._within = notify.watchdog(house.around.line.environ, house.pid)
         self._heart = Heartbeat(self._within, house.inbox.post, self._crowds)
@@ -77,8 +76,7 @@ class Herald(Watcher):
         self._next_beat = Deadline.after(0)
         #: the last of READY, RELOADING and STOPPING that was said
         self._said = ""
-        self._patience: Patience | None = None
-        self._stop_known = False
+        self._clock = Clock(house, vitals, stopping)
         self._introduced = False
         self._store = Store(house.listeners, self._manager, lambda: self._silent)
 
@@ -140,12 +138,14 @@ class Herald(Watcher):
         self._pulse.wake()
 
     def _ready(self) -> None:
-        self._said, self._patience, self._stop_known = "READY", None, False
+        self._said = "READY"
+        self._clock.clear()
         self._say("READY=1", *self._watch_every(self._within), self._tidings.status())
 
     def _reload(self) -> None:
         if self._said == "READY" and self._vitals.stops == 0:
-            self._said, self._patience = "RELOADING", Patience(lambda: math.inf)
+            self._said = "RELOADING"
+            self._clock.restart()
             self._say(*notify.reloading(), self._tidings.status())
 
     def _end_reload(self) -> None:
@@ -159,7 +159,7 @@ class Herald(Watcher):
         """No signs of life from now on: in a stop each one would start the clock anew for the next."""
         if self._said != "STOPPING":
             self._said = "STOPPING"
-            self._lose_patience()
+            self._clock.stop()
             stopping = ["STOPPING=1"] if self._exits else []  # else the program goes on without us
             self._say(*stopping, *self._watch_every(0.0), self._tidings.status())
 
@@ -185,8 +185,12 @@ class Herald(Watcher):
     @_never_raising
     def stop_is_asked(self) -> None:
         """systemd's clock runs from now on, also where a ``start()`` holds up the loop."""
-        self._lose_patience()
+        self._clock.stop()
         self._pulse.wake()
+
+    def over(self) -> Deadline:
+        """When systemd waits no longer for a stop."""
+        return self._clock.over()
 
     @_never_raising
     def keep(self, listeners: Listeners, unasked: Iterable[str]) -> None:
@@ -209,7 +213,9 @@ class Herald(Watcher):
         """
         if self._silent:
             return ""
-        quiet = max(self._within, gone.left() + 1) if self._exits else 0.0  # who does not exit may stay for ever
+        quiet = (
+            max(self._within, gone.left() + 1) if self._exits else 0.0
+        )  # who does not exit may stay for ever
         self._say(f"MAINPID={pid}", *self._watch_every(quiet))
         if not self._manager.flush(deadline):
             self._manager.unsay()
@@ -239,26 +245,14 @@ class Herald(Watcher):
 
     def _look(self) -> float:
         """While something is waited for."""
-        patience = self._patience
-        if patience is None:
+        if not self._clock.runs:
             return math.inf
-        waits = self._vitals.phase in (Phase.DRAINING, Phase.CLOSING)
-        more = patience.look(self._tidings.live(), self._vitals.deadline) if waits else 0.0
+        more = self._clock.look(self._tidings.live())
         if more:
             self._say(f"EXTEND_TIMEOUT_USEC={_usec(more)}", self._tidings.status())
         else:
             self._say_status()
-        if patience.lost():
-            self._patience = None
-            if self._vitals.stop_requested.is_set():  # else it was one that is ignored during a restart
-                self._stopping.at_the_latest(patience.last)
-        return patience.tick()
-
-    def _lose_patience(self) -> None:
-        """systemd's clock runs from the first word of a stop on."""
-        if self._patience is None or not self._stop_known:
-            self._stop_known = True
-            self._patience = Patience(lambda: self._house.options.watched.kill_after)
+        return self._clock.tick()
 
     # -- words ---------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ class House:
         wake = inherited.wake if inherited and inherited.wake[0] >= 0 else None
         self.inbox = Inbox(around.host, wake)
         self.diary: Diary | None = None
-        self.watchdog = Watchdog(around.host, self._unfinished, self._last_words)
+        self.watchdog = Watchdog(around.host, self._unfinished, self._last_words, lambda: self.watcher.over())
         self.listeners = Listeners(
             around.host,
             inherited.listeners if inherited else None,

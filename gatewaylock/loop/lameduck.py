@@ -50,4 +50,6 @@ class LameDuck:
         """Its time is over, or the second stop has come: drain."""
         vitals = self._vitals
         if vitals.phase is Phase.LAME_DUCK and vitals.request:
-            self._descent.begin(vitals.request, min(vitals.deadline, Deadline.after(self._options.limits.stop)))
+            self._descent.begin(
+                vitals.request, min(vitals.deadline, Deadline.after(self._options.limits.stop))
+            )

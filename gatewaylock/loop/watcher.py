@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..core.deadline import NEVER, Deadline
+
 if TYPE_CHECKING:
-    from ..core.deadline import Deadline
     from ..system.listeners import Listeners
 
 
 class Watcher:
-    """What the loop tells in any case, on its own thread but for ``stop_is_asked``."""
+    """What the loop tells in any case, on its own thread but for ``stop_is_asked`` and ``over``."""
 
     def stop_is_asked(self) -> None:
         """A stop is in the inbox.  On any thread: the loop's may be in ``start()``."""
+
+    def over(self) -> Deadline:
+        """When the process has to be gone, or is killed.  On any thread."""
+        return NEVER
 
     def keep(self, listeners: Listeners, unasked: Iterable[str]) -> None:
         """These are listened on from now on; those in the store called *unasked* are not."""

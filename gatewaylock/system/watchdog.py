@@ -57,16 +57,21 @@ class Alarm(threading.Thread):
 
 
 class Watchdog:
-    """One alarm clock.  ``names`` tells the unfinished work when it goes off, ``last_words`` gets it all."""
+    """One alarm clock.  ``names`` tells the unfinished work when it goes off, ``last_words`` gets it all.
+
+    ``no_later``: when somebody else kills us; the second line stands before that, whatever the deadline.
+    Asked whenever that line is armed, with a lock held.
+    """
 
     def __init__(
         self,
         host: Host,
         names: Callable[[], Sequence[str]],
         last_words: Callable[[int, str, Sequence[str]], object] = lambda code, says, left: None,
+        no_later: Callable[[], Deadline] = lambda: NEVER,
     ) -> None:
         self._host = host
-        self._names, self._last_words = names, last_words
+        self._names, self._last_words, self._no_later = names, last_words, no_later
         self._timer: Alarm | None = None
         self._deadline = NEVER
         self._stderr: int | None = None
@@ -114,7 +119,9 @@ class Watchdog:
     def _arm_second(self) -> str:
         stderr = sys.__stderr__ if self._stderr is None else self._stderr
         try:
-            self._host.dump_later(self._deadline.left() + BEHIND, exit=True, file=stderr)
+            self._host.dump_later(
+                min(self._deadline, self._no_later()).left() + BEHIND, exit=True, file=stderr
+            )
         except (OSError, ValueError, RuntimeError, AttributeError) as error:
             return f"has only its first line: {error}"
         return ""

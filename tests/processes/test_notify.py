@@ -165,6 +165,24 @@ def test_a_stop_whose_work_does_not_get_less_ends_before_systemd_ends_it(run_dir
         assert "stop timed out" not in found.log()
 
 
+@pytest.mark.parametrize("asked", ["by systemd", "gateway stop"])
+def test_a_stop_that_holds_the_interpreter_ends_before_systemd_ends_it(run_dir: Path, asked: str) -> None:
+    """No thread of ours can speak, or end anything: the watchdog's second line needs none."""
+    close, options = (
+        "import ctypes; ctypes.PyDLL(None).sleep(60)",
+        "dict(limits=Limits(stop=20), supervisor_timeout=2)",
+    )
+    with lives(run_dir, "", close, options, timeout_stop=8, restart="no") as found:
+        found.start()
+        if asked == "by systemd":
+            found.do("stop")
+        else:
+            gateway("stop", "--name", "lives", "--run-dir", run_dir)
+        assert found.over() == "exit-code"
+        assert "stop timed out" not in found.log()
+        assert "in close" in found.log(), "the stack"
+
+
 def test_a_stop_that_overtakes_a_restart_is_told_and_ends_in_time_too(run_dir: Path) -> None:
     options = "dict(allow_sigusr1=True, limits=Limits(stop=20), supervisor_timeout=3)"
     with lives(run_dir, "gateway.lanes.submit(hold.wait)", options=options, timeout_stop=3) as found:
