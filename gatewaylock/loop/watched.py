@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ..core.limits import Limits
 from ..core.plan import Mode
 from ..system.host import Host
-from ..system.supervisor.asking import told_by_operator, too_long
+from ..system.supervisor.asking import Fit, fit, told_by_operator
 from ..system.supervisor.found import Found, detect
 
 log = logging.getLogger("gatewaylock.supervisor")
@@ -29,13 +28,16 @@ class Watched:
     ) -> None:
         self._host, self._wanted = host, wanted
         self.found: Found = detect(environ, host.pid())
-        row = self.found.supervisor
         self._told = told_by_operator(environ, told)
-        self._patience = self._told or row.patience
+        self._patience = self._told or self.found.supervisor.patience
         #: more time can be asked for, while work ends (see patience.py)
-        self._extends = row.name == "systemd" and _listens(environ, host.pid())
-        #: the budgets, as they are in force; read it anew each time
-        self.limits = self._fit()
+        self._extends = self.found.extends
+        self._fit = self._judge()
+
+    @property
+    def limits(self) -> Limits:
+        """The budgets, as they are in force; to be read anew each time."""
+        return self._fit.limits
 
     @property
     def kill_after(self) -> float:
@@ -67,24 +69,15 @@ class Watched:
         assert row.ask is not None
         try:
             self._patience = row.ask(self.found.seen, self._host)
-            self.limits = self._fit()
+            self._fit = self._judge()
         except Exception as error:  # whatever it is, the default stands
             text = "%s does not tell how long a stop may take (%s): %g s are assumed, --supervisor-timeout says better"
             log.warning(text, row.name, error, self._patience.seconds)
         self._say()
 
-    def _fit(self) -> Limits:
-        cut = self._wanted.capped(self._patience.seconds)
-        return replace(cut, stop=self._wanted.stop) if self._extends else cut
+    def _judge(self) -> Fit:
+        return fit(self._wanted, self._patience, extends=self._extends)
 
     def _say(self) -> None:
-        if self._extends and self._wanted.stop == self._wanted.whole_stop:
-            return  # all of it is work, and counts
-        if text := too_long(self._wanted, self._patience):
-            log.warning("%s", text)
-
-
-def _listens(environ: Mapping[str, str], pid: int) -> bool:
-    from ..system import notify  # only under systemd
-
-    return bool(notify.address(environ, pid))
+        if self._fit.text:
+            log.log(logging.WARNING if self._fit.state == "fail" else logging.INFO, "%s", self._fit.text)

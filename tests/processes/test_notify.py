@@ -149,6 +149,9 @@ def test_a_stop_whose_work_gets_less_may_take_longer_than_systemd_waits(run_dir:
         found.start()
         assert found.stop() == "success"
         assert found.log().count("slept") == 8
+        assert re.search(
+            "INFO a stop may take 20 s, .* 2 s .*without progress it is over after 1.5 s", found.log()
+        )
         extended = [int(word.split("=")[1]) for word in found.told(of="EXTEND_TIMEOUT_USEC")]
         assert extended and all(0 < usec <= 2_000_000 for usec in extended)
         assert "stop timed out" not in found.log()

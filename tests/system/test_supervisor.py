@@ -16,7 +16,7 @@ from gatewaylock.core.limits import Limits
 from gatewaylock.core.plan import Mode
 from gatewaylock.system.host import Host
 from gatewaylock.system.supervisor import evidence, unit
-from gatewaylock.system.supervisor.asking import Patience, ask_s6, ask_systemd, told_by_operator, too_long
+from gatewaylock.system.supervisor.asking import Patience, ask_s6, ask_systemd, fit, told_by_operator
 from gatewaylock.system.supervisor.evidence import Evidence
 from gatewaylock.system.supervisor.found import Found, detect
 from gatewaylock.system.supervisor.table import NAMES, REASONS, TABLE
@@ -272,13 +272,29 @@ def test_an_absurd_timeout_is_refused_by_the_name_of_its_variable(text: str) -> 
 
 
 def test_what_does_not_fit_is_told_in_numbers_with_what_to_change() -> None:
-    said = too_long(Limits(stop=30), Patience(10, "stopwaitsecs of bot"))
+    limits, state, said = fit(Limits(stop=30), Patience(10, "stopwaitsecs of bot"), extends=False)
     for part in ("30 s", "10 s", "stopwaitsecs of bot", "cut to 7.5 s", "35 s", "--stop-timeout"):
         assert part in said
-    assert too_long(Limits(), Patience(10, "")) == too_long(Limits(), Patience(math.inf, "")) == ""
+    assert (limits.stop, state) == (7.5, "fail")
+    for seconds in (10, math.inf):
+        assert fit(Limits(), Patience(seconds, ""), extends=False) == (Limits(), "ok", "")
+
+
+def test_where_more_can_be_asked_for_a_stop_is_not_cut_and_what_it_depends_on_is_told() -> None:
+    patience = Patience(10, "TimeoutStopSec= of bot.service")
+    limits, state, said = fit(Limits(stop=30), patience, extends=True)
+    assert (limits, state) == (Limits(stop=30), "warn")
+    for part in ("30 s", "10 s after", "while its work gets less", "over after 7.5 s", "killed after 35 s"):
+        assert part in said
+    limits, state, said = fit(Limits(stop=30, lame_duck=5), patience, extends=True)
+    assert (limits, state) == (Limits(stop=30), "fail"), "nothing gets less in it"
+    assert "and no lame duck" in said
+    limits, state, said = fit(Limits(stop=5, lame_duck=5), patience, extends=True)
+    assert (limits, state) == (Limits(stop=5, lame_duck=2.5), "fail")
+    assert "cut to 7.5 s with 2.5 s of lame duck" in said
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.name != "none"], ids=lambda row: row.name)
 def test_the_budgets_as_they_come_fit_every_supervisor_as_it_comes(row: object) -> None:
     patience = row.patience  # type: ignore[attr-defined]
-    assert too_long(Limits(), patience) == ""
+    assert fit(Limits(), patience, extends=False) == (Limits(), "ok", "")

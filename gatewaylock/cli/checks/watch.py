@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ...core.plan import Mode
 from ...system.supervisor import proofs
 from ...system.supervisor import unit as systemd
-from ...system.supervisor.asking import Patience, told_by_operator, too_long
+from ...system.supervisor.asking import Patience, fit, told_by_operator
 from ...system.supervisor.found import Found
 from .case import Case
 
@@ -37,26 +37,28 @@ def supervisor(case: Case) -> Iterator[tuple[str, str]]:
 def kill_timeout(case: Case) -> Iterator[tuple[str, str]]:
     """Whether a stop ends before its supervisor kills."""
     found = case.found()
+    told = told_by_operator(found.seen.environ if case.pid else case.environ, case.told)
     try:
-        patience = _patience(case, found)
+        asked, extends = _asked(case, found)
     except (OSError, ValueError) as error:
-        patience = found.supervisor.patience
-        yield "warn", f"{error}: {patience.seconds:g} s are assumed"
+        asked, extends = found.supervisor.patience, found.extends
+        if told is None:
+            yield "warn", f"{error}: {asked.seconds:g} s are assumed"
+    patience = told or asked
+    _, state, text = fit(case.limits, patience, extends=extends)
     whole = f"a stop may take {case.limits.whole_stop:g} s"
-    if text := too_long(case.limits, patience):
-        yield "fail", text
+    if text:
+        yield state, text
     elif patience.seconds == math.inf:
         yield "ok", f"{whole}; nothing kills it"
     else:
         yield "ok", f"{whole} of {patience.seconds:g} s ({patience.setting})"
 
 
-def _patience(case: Case, found: Found) -> Patience:
-    """What was told, else what a unit says that does not run yet, else what the supervisor says."""
-    told = told_by_operator(found.seen.environ if case.pid else case.environ, case.told)
-    if told:
-        return told
+def _asked(case: Case, found: Found) -> tuple[Patience, bool]:
+    """What a unit says that does not run yet, else what the supervisor says; whether it can be asked for more."""
     if case.unit:
-        return Patience(systemd.kills_after(case.of_unit), f"TimeoutStopSec= of {case.unit}")
+        timeout = Patience(systemd.kills_after(case.of_unit), f"TimeoutStopSec= of {case.unit}")
+        return timeout, systemd.listens(case.of_unit)
     row = found.supervisor
-    return row.ask(found.seen, case.host) if row.ask else row.patience
+    return row.ask(found.seen, case.host) if row.ask else row.patience, found.extends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from ...core.errors import ConfigError
@@ -61,15 +62,34 @@ def told_by_operator(environ: Mapping[str, str], option: float | None) -> Patien
     return Patience(seconds, name)
 
 
-def too_long(wanted: Limits, patience: Patience) -> str:
-    """What does not fit into *patience*, and what to change, in numbers; empty where all fits."""
+class Fit(NamedTuple):
+    """What a supervisor's patience leaves of the budgets."""
+
+    limits: Limits
+    #: "ok"; "warn": what does not fit is had while work ends; "fail": it is cut
+    state: str = "ok"
+    #: what does not fit, and what to change, in numbers; empty where all fits
+    text: str = ""
+
+
+def fit(wanted: Limits, patience: Patience, *, extends: bool) -> Fit:
+    """*wanted* as it is in force under *patience*; *extends*: more time can be asked for, while work ends."""
     cut = wanted.capped(patience.seconds)
     if cut == wanted:
-        return ""
+        return Fit(wanted)
+    least = f"let it be killed after {math.ceil(wanted.kill_timeout)} s"
+    killed = f"it is killed {patience.seconds:g} s after it was asked to stop ({patience.setting})"
+    if extends and cut.stop < wanted.stop:
+        lame = " and no lame duck" if wanted.lame_duck else ""
+        text = (
+            f"a stop may take {wanted.whole_stop:g} s, and {killed}: more is asked for while its work gets less,"
+            f" and without progress it is over after {cut.whole_stop:g} s{lame}; or {least}"
+        )
+        return Fit(replace(cut, stop=wanted.stop), "fail" if lame else "warn", text)
     say_so = " and tell it by --supervisor-timeout" if patience.assumed else ""
     lame = f" with {cut.lame_duck:g} s of lame duck" if wanted.lame_duck else ""
-    return (
-        f"a stop may take {wanted.whole_stop:g} s, but it is killed {patience.seconds:g} s after it was asked to"
-        f" stop ({patience.setting}): cut to {cut.whole_stop:g} s{lame}; let it be killed after"
-        f" {math.ceil(wanted.kill_timeout)} s{say_so}, or make --stop-timeout and --lame-duck {cut.whole_stop:g} s together"
+    text = (
+        f"a stop may take {wanted.whole_stop:g} s, but {killed}: cut to {cut.whole_stop:g} s{lame};"
+        f" {least}{say_so}, or make --stop-timeout and --lame-duck {cut.whole_stop:g} s together"
     )
+    return Fit(cut, "fail", text)

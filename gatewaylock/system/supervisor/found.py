@@ -30,6 +30,15 @@ class Found:
             return f"{self.proof}: nobody would start it again"
         return ""
 
+    @property
+    def extends(self) -> bool:
+        """Whether it can be asked for more time, by whom it listens to."""
+        if self.supervisor.name != "systemd":
+            return False
+        from ..notify import address  # only under systemd
+
+        return bool(address(self.seen.environ, self.seen.pid))
+
     def __str__(self) -> str:
         return f"{self.supervisor.name}: {self.proof}"
 

@@ -61,6 +61,11 @@ def seconds(span: str) -> float:
     return sum(float(number) * UNITS[unit] for number, unit in found)
 
 
+def listens(facts: Mapping[str, str]) -> bool:
+    """Whether it hears what the unit's main process says of itself."""
+    return facts.get("Type", "").startswith("notify") or facts.get("NotifyAccess", "none") not in ("none", "")
+
+
 def kills_after(facts: Mapping[str, str]) -> float:
     """Seconds from a stop to a kill, ``math.inf`` where it never kills.  ValueError."""
     if facts.get("SendSIGKILL") == "no" or facts.get("KillMode") == "none":
