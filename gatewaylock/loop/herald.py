@@ -188,6 +188,12 @@ class Herald(Watcher):
         self._clock.stop()
         self._pulse.wake()
 
+    @_never_raising
+    def reload_joins(self) -> None:
+        """systemd takes a word for the answer to its own request only if it is younger."""
+        if self._said == "RELOADING":
+            self._say(*notify.reloading(), self._tidings.status())
+
     def over(self) -> Deadline:
         """When systemd waits no longer for a stop."""
         return self._clock.over()

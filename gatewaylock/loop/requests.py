@@ -152,6 +152,8 @@ class Requests:
             self._asked(Request(Action.STOP, number.name))
         elif self._vitals.busy:
             log.info("received %s during shutdown; ignoring", number.name)  # and no permit is used up
+            if meaning is Meaning.RELOAD:
+                self._house.watcher.reload_joins()
         elif self._permitted(meaning):
             self._asked(Request(Action.RESTART, number.name))
         else:

@@ -17,6 +17,9 @@ class Watcher:
     def stop_is_asked(self) -> None:
         """A stop is in the inbox.  On any thread: the loop's may be in ``start()``."""
 
+    def reload_joins(self) -> None:
+        """A reload was asked for while a restart is under way: the end of that one answers both."""
+
     def over(self) -> Deadline:
         """When the process has to be gone, or is killed.  On any thread."""
         return NEVER

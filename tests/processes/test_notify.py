@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -89,6 +90,25 @@ def test_sighup_of_a_notify_reload_service_restarts_it_and_answers_that_very_req
             found.hears("^reload done")
             assert f"life {life} serves" in found.show()["status"]
         assert found.told() == ["READY=1", *["RELOADING=1", "READY=1"] * 2]
+
+
+def test_a_reload_that_meets_a_restart_systemd_has_not_heard_of_is_answered_by_its_end(run_dir: Path) -> None:
+    """What was said when it began is older than the request, and so no answer to it."""
+    os.mkfifo(run_dir / "work")
+    work = "gateway.life == 1 and gateway.lanes.submit(open, sys.argv[1] + '/work')"
+    with lives(run_dir, work, options="dict(restart_mode='in-process')", type="notify-reload") as found:
+        found.start()
+        found.do("deaf")
+        found.hears("^deaf")
+        restart(run_dir, "--no-wait", name="lives")
+        found.hears("draining 1 active task")
+        found.do("reload")
+        found.hears("received SIGHUP during shutdown; ignoring")
+        (run_dir / "work").write_text("done")
+        found.hears("serving: .* life=2")
+        found.do("hear")
+        assert found.hears("^reload (.*)")[1] == "done"
+        assert found.told() == ["READY=1", "RELOADING=1", "RELOADING=1", "READY=1"]
 
 
 def test_a_successor_that_fails_is_never_the_main_process(run_dir: Path) -> None:
