@@ -84,7 +84,7 @@ class Run:
         self._house.around.host.alarm(signal.ITIMER_REAL, 0)
         image.unblock_signals(self._house.around.host, handoff.unblock)
         if handoff.channel < 0:
-            wait_for_left_over(self._house.around.host, handoff.accepted)
+            wait_for_left_over(self._house.around.host, handoff.left_at)
 
     def _keep_watch(self, exits: bool) -> None:
         """A late signal must not turn a finished run into a death, nor be in vain where something refuses to end."""

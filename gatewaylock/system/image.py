@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..core.deadline import Deadline
@@ -87,6 +87,7 @@ class Handoff:
     terminal: bool = False  #: it had one; it may have closed meanwhile
     account: dict[str, Any] | None = None  #: of the restart: who, why, what it waited for
     foreign: tuple[str, ...] = ()  #: those among the listeners that a socket unit had passed
+    left_at: float = 0.0  #: monotonic instant of the exec
     kept: dict[str, Any] = field(default_factory=dict)  #: what its annex leaves to ours
 
     def descriptors(self) -> tuple[int, ...]:
@@ -207,7 +208,8 @@ def execute(host: Host, line: CommandLine, handoff: Handoff) -> OSError:
             _try_chdir(host, line.cwd)
         alarmed = _set_alarm(host, Deadline(handoff.deadline))
         flush()
-        host.execve(line.argv[0], list(line.argv), {**line.environ, HANDOFF: handoff.encode()})
+        left = replace(handoff, left_at=time.monotonic())
+        host.execve(line.argv[0], list(line.argv), {**line.environ, HANDOFF: left.encode()})
     except (OSError, ValueError) as error:
         failure = error if isinstance(error, OSError) else OSError(str(error))
     else:

@@ -3,9 +3,9 @@
 Nobody else will ever wait for them, so each would be a zombie for as long as we run: a helper that
 ``close()`` has told to end, and not waited for, is one more with every restart.
 
-Which are they?  Those of the main thread that began before the restart was accepted: whatever this image
-has started itself is younger.  What was refused: the reaper of pid 1 (reaper.py), which has to guess
-whose a child is.
+Which are they?  Those of the main thread that began before the exec: whatever this image has started
+itself is younger.  Not those before the restart was accepted, as it was once: the drain and close() start
+some too.  What was refused: the reaper of pid 1 (reaper.py), which has to guess whose a child is.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .process import children, start_time
 log = logging.getLogger("gatewaylock.reaper")
 
 
-def wait_for_left_over(host: Host, accepted: float) -> None:
-    """Wait, on a thread, for what the image before us has started; *accepted*: the monotonic instant of its restart."""
+def wait_for_left_over(host: Host, left_at: float) -> None:
+    """Wait, on a thread, for what the image before us has started; *left_at*: the monotonic instant of its exec."""
     if not sys.platform.startswith("linux"):
         return
-    pidfds = [pidfd for pid in _older(host.pid(), accepted) if (pidfd := _open(pid)) >= 0]
+    pidfds = [pidfd for pid in _older(host.pid(), left_at) if (pidfd := _open(pid)) >= 0]
     if not pidfds:
         return
     try:
@@ -38,9 +38,9 @@ def wait_for_left_over(host: Host, accepted: float) -> None:
             os.close(pidfd)
 
 
-def _older(pid: int, accepted: float) -> list[int]:
-    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.monotonic() - accepted)
-    # A start is told in whole ticks of 10 ms, rounded down.  No interpreter is that quick: ours are younger.
+def _older(pid: int, left_at: float) -> list[int]:
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.monotonic() - left_at)
+    # A start is told in whole ticks of 10 ms, rounded down.  No interpreter with a site is that quick: ours are younger.
     ticks = since_boot * os.sysconf("SC_CLK_TCK")
     return [child for child in children(pid) if (start_time(child) or ticks) < ticks]
 

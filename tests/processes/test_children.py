@@ -27,6 +27,16 @@ def test_a_child_that_nobody_waited_for_before_an_exec_is_no_zombie_after_it(run
         assert eventually(lambda: children(said.pid) == [newest], 10)
 
 
+def test_nor_is_one_that_began_on_the_way_down(run_dir: Path) -> None:
+    begins = "import subprocess; subprocess.Popen(['true'])"
+    with python("lives.py", run_dir, CLOSE=begins, OPTIONS="dict(allow_sigusr1=True)") as said:
+        for life in (1, 2):
+            said.hears(f"serving: .* life={life} ")
+            said.do("gateway.request_restart()")
+        said.hears("serving: .* life=3 ")
+        assert eventually(lambda: children(said.pid) == [], 10)
+
+
 def test_a_child_of_this_image_keeps_its_exit_code(run_dir: Path) -> None:
     with python("lives.py", run_dir, START=STARTS, OPTIONS="dict(allow_sigusr1=True)") as said:
         said.hears("serving")
