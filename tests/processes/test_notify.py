@@ -165,15 +165,15 @@ def test_a_first_start_that_fails_tells_the_errno_and_is_not_tried_again(run_dir
 def test_a_stop_whose_work_gets_less_may_take_longer_than_systemd_waits(run_dir: Path) -> None:
     start = "[gateway.lanes.submit(sleeps, 0.4) for _ in range(8)]"
     options = "dict(limits=Limits(stop=20), supervisor_timeout=2)"
-    with lives(run_dir, start, options=options, timeout_stop=2) as found:
+    with lives(run_dir, start, options=options, timeout_stop=2, watchdog=2) as found:
         found.start()
         assert found.stop() == "success"
         assert found.log().count("slept") == 8
+        assert "WATCHDOG=1" not in found.log().partition("STOPPING=1")[2], "each would start a clock anew"
         assert re.search(
             "INFO a stop may take 20 s, .* 2 s .*without progress it is over after 1.5 s", found.log()
         )
-        extended = [int(word.split("=")[1]) for word in found.told(of="EXTEND_TIMEOUT_USEC")]
-        assert extended and all(0 < usec <= 2_000_000 for usec in extended)
+        assert asked_for(found) and all(0 < seconds <= 2 for seconds in asked_for(found))
         assert "stop timed out" not in found.log()
 
 
@@ -233,6 +233,11 @@ def watched_for(found: Notified) -> list[int]:
     return [round(int(word.split("=")[1]) / 1e6) for word in found.told(of="WATCHDOG_USEC")]
 
 
+def asked_for(found: Notified) -> list[float]:
+    """How much time was asked for, from then on; seconds."""
+    return [int(word.split("=")[1]) / 1e6 for word in found.told(of="EXTEND_TIMEOUT_USEC")]
+
+
 @pytest.mark.parametrize("mode", ["exec", "in-process"])
 def test_a_boot_may_take_what_it_is_given_however_short_the_watchdog_waits(run_dir: Path, mode: str) -> None:
     """Nobody gives signs of life in it, nor in a stop, where each would start the clock for the next one."""
@@ -244,6 +249,18 @@ def test_a_boot_may_take_what_it_is_given_however_short_the_watchdog_waits(run_d
         found.hears("^reload done")
         assert found.stop() == "success"
         assert watched_for(found) == [30, 51, 30, 0]
+        assert asked_for(found) == [pytest.approx(50, abs=1)]
+
+
+def test_a_restart_asks_for_more_time_while_its_work_gets_less_and_for_its_start(run_dir: Path) -> None:
+    work = "gateway.life == 1 and [gateway.lanes.submit(sleeps, 0.4) for _ in range(4)]"
+    with lives(run_dir, work, options="dict(allow_sigusr1=True, limits=Limits(start=50))") as found:
+        found.start()
+        found.do(f"kill {signal.SIGUSR1:d}")
+        found.hears("^reload done")
+        *drain, start = asked_for(found)
+        assert drain and all(0 < seconds <= 10 for seconds in drain)
+        assert start == pytest.approx(50, abs=1)
 
 
 @pytest.mark.parametrize("mode", ["spawn", "overlap"])
@@ -262,13 +279,17 @@ def test_a_process_that_leaves_slowly_does_not_let_its_successor_seem_dead(run_d
 
 
 def test_the_watchdog_fires_when_the_main_loop_is_stuck(run_dir: Path) -> None:
-    start = "import signal; signal.signal(signal.SIGUSR2, lambda *_: time.sleep(60))"
-    with lives(run_dir, start, watchdog=0.6, restart="no") as found:
+    stuck = "lambda *_: (say('stuck'), time.sleep(60))"
+    start = f"import signal; signal.signal(signal.SIGUSR2, {stuck})"
+    with lives(run_dir, start, watchdog=1.2, restart="no") as found:
         found.start()
-        found.hears("^told .* WATCHDOG=1")
+        for _ in range(3):
+            found.hears("^told .* WATCHDOG=1")
         found.do(f"kill {signal.SIGUSR2:d}")
+        found.hears("^stuck")
         found.hears("^watchdog timeout")
         assert found.over() == "watchdog"
+        assert found.log().partition("\nstuck")[2].count("WATCHDOG=1") <= 1, "of what had moved before"
 
 
 # -- sockets ---------------------------------------------------------------------------------------
