@@ -20,9 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
-from supervisors import box, claims, printed
+from supervisors import box, claims, late, printed
 
-EVERY = (*claims.EVERY, *printed.EVERY)
+EVERY = (*claims.EVERY, *late.EVERY, *printed.EVERY)
 
 
 @contextmanager
