@@ -21,6 +21,7 @@ watcher    whoever has to be told how it is: nobody, or
 herald     systemd, where it listens
 tidings    what it is doing, in one line
 store      our sockets in systemd's store
+clock      systemd's over a stop or restart: who is to be gone when
 patience   how long systemd waits, and when to ask for more
 pulse      signs of life
 annex      a door that outlives lives, such as an admin page

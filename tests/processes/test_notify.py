@@ -104,7 +104,8 @@ def test_a_reload_that_meets_a_restart_systemd_has_not_heard_of_is_answered_by_i
         found.hears("draining 1 active task")
         found.do("reload")
         found.hears("received SIGHUP during shutdown; ignoring")
-        (run_dir / "work").write_text("done")
+        with (run_dir / "work").open("w"):
+            pass  # it has waited for this
         found.hears("serving: .* life=2")
         found.do("hear")
         assert found.hears("^reload (.*)")[1] == "done"
