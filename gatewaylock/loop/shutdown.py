@@ -90,7 +90,7 @@ class Shutdown:
 
     def _runs_early(self) -> float:
         """A stop has no time beyond its drain: the grace of the runs comes out of it."""
-        return self._limits.stop_grace if self.stops else 0.0
+        return self._options.limits.stop_grace if self.stops else 0.0
 
     def _kept_back(self) -> float:
         limits = self._options.limits

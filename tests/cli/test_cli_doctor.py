@@ -358,9 +358,7 @@ def test_the_unit_that_is_named_is_looked_at(
     assert said["kill timeout"] == [("ok", "a stop may take 5 s of 8 s (TimeoutStopSec= of bot.service)")]
     said = found(case(run_dir, "--unit", "bot.service", "--stop-timeout", "7"))
     assert said["kill timeout"][0][0] == "fail" and "cut to 6 s" in said["kill timeout"][0][1]
-    (tmp_path / "systemctl").write_text(
-        f"#!/bin/sh\nprintf '{facts}\\nTimeoutStopUSec=8s\\nNotifyAccess=main\\n'\n"
-    )
+    manager(tmp_path, monkeypatch, system={**GOOD, "TimeoutStopUSec": "8s", "NotifyAccess": "main"})
     said = found(case(run_dir, "--unit", "bot.service", "--stop-timeout", "7"))
     assert said["kill timeout"][0][0] == "warn", "the gateway does not cut it either: it asks for more time"
     assert "without progress it is over after 6 s" in said["kill timeout"][0][1]
