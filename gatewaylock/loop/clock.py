@@ -72,6 +72,12 @@ class Clock:
                 self._stopping.at_the_latest(patience.last)
         return patience.tick()
 
+    def leave(self) -> None:
+        """Nobody asks for more from now on: what still runs in the process has until ``over``."""
+        over, watchdog = self.over(), self._house.watchdog
+        if over < self._vitals.deadline and watchdog.armed:
+            watchdog.arm(over, self._vitals.code)
+
     def _stand(self) -> None:
         """Each arming of the watchdog asks when it is ``over``; this one is for what has changed since."""
         over = self.over()

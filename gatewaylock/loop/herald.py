@@ -108,6 +108,7 @@ class Herald(Watcher):
         if any(words):
             self._say(*filter(None, words))
         self._manager.flush(Deadline.after(FLUSH))
+        self._clock.leave()
         self._pulse.close()
         self._manager.close()
 

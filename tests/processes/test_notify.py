@@ -207,6 +207,14 @@ def test_a_stop_that_holds_the_interpreter_ends_before_systemd_ends_it(run_dir: 
         assert "in close" in found.log(), "the stack"
 
 
+def test_what_still_runs_when_all_is_over_ends_before_systemd_ends_it(run_dir: Path) -> None:
+    options = "dict(limits=Limits(stop=20), supervisor_timeout=2)"
+    with lives(run_dir, "__import__('atexit').register(hold.wait)", "", options, timeout_stop=8) as found:
+        found.start()
+        assert found.stop() == "success"
+        assert "stop timed out" not in found.log()
+
+
 def test_a_stop_that_overtakes_a_restart_is_told_and_ends_in_time_too(run_dir: Path) -> None:
     options = "dict(allow_sigusr1=True, limits=Limits(stop=20), supervisor_timeout=3)"
     with lives(run_dir, "gateway.lanes.submit(hold.wait)", options=options, timeout_stop=3) as found:
