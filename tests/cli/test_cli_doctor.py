@@ -356,9 +356,11 @@ def test_the_unit_that_is_named_is_looked_at(
     said = found(case(run_dir, "--unit", "bot.service"))
     assert said["unit"][0][0] == "ok" and said["unit"][0][1].startswith("bot.service: ")
     assert said["kill timeout"] == [("ok", "a stop may take 5 s of 8 s (TimeoutStopSec= of bot.service)")]
+    deaf = {**GOOD, "TimeoutStopUSec": "8s", "Type": "exec", "NotifyAccess": "none"}
+    manager(tmp_path, monkeypatch, system=deaf)
     said = found(case(run_dir, "--unit", "bot.service", "--stop-timeout", "7"))
     assert said["kill timeout"][0][0] == "fail" and "cut to 6 s" in said["kill timeout"][0][1]
-    manager(tmp_path, monkeypatch, system={**GOOD, "TimeoutStopUSec": "8s", "NotifyAccess": "main"})
+    manager(tmp_path, monkeypatch, system={**deaf, "NotifyAccess": "main"})
     said = found(case(run_dir, "--unit", "bot.service", "--stop-timeout", "7"))
     assert said["kill timeout"][0][0] == "warn", "the gateway does not cut it either: it asks for more time"
     assert "without progress it is over after 6 s" in said["kill timeout"][0][1]
