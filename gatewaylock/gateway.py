@@ -29,6 +29,7 @@ from .loop.watched import Watched
 from .server import Server
 from .system.hangup import meaning_of_hangup
 from .system.host import Host
+from .system.image import Unclaimed
 from .system.proof import Proof, in_preflight
 from .system.rundir import RunDir, check_name
 from .work.lanes import Lanes
@@ -79,6 +80,7 @@ class Gateway:
         self._proves = in_preflight()
         self._around = Surroundings.here(check_name(name), host)
         self._inherited = self._around.inherited
+        self._unclaimed = Unclaimed(self._inherited)
         mode, why = mode_of(restart_mode, os.environ)
         self._options = Options(
             name=name,
@@ -173,6 +175,7 @@ class Gateway:
             return self._prove(self._proves)
         if self._house is not None:
             raise GatewayError("run() was called before: make another Gateway")
+        self._unclaimed.claimed()
         house = House(self._options, self._around, self._work, self, self._inherited)
         requests = Requests(house, self._vitals)
         self._house, self._requests = house, requests

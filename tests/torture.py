@@ -67,9 +67,9 @@ def is_quiet(run_dir: Path) -> bool:
     return facts.get("phase") == "serving" and not facts["proving"]
 
 
-def is_free(run_dir: Path) -> bool:
+def is_free(run_dir: Path, name: str = "gateway") -> bool:
     """Whether the name can be had."""
-    lock = GatewayLock("gateway", run_dir=str(run_dir))
+    lock = GatewayLock(name, run_dir=str(run_dir))
     try:
         lock.acquire(0)
     except GatewayLockError:

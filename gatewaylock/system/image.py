@@ -19,7 +19,7 @@ from typing import Any
 from ..core.deadline import Deadline
 from ..core.tried import tried
 from .flushing import flush
-from .host import Host
+from .host import Host, close_after_fork
 from .inbox import signal_numbers
 from .watchdog import never_blocking_stderr
 
@@ -183,6 +183,23 @@ def secure() -> None:
     os.register_at_fork(after_in_child=in_child)
     if fields and os.getpid() == 1:
         _watch_start(fields.get("deadline"))
+
+
+class Unclaimed:
+    """What the last image left us, from when it is taken until it has its owners: no child forked then gets it."""
+
+    def __init__(self, handoff: Handoff | None) -> None:
+        self._fds = handoff.descriptors() if handoff else ()
+        close_after_fork(self.close)
+
+    def close(self) -> None:
+        """In a forked child."""
+        for fd in self._fds:
+            _quietly(os.close, fd)
+
+    def claimed(self) -> None:
+        """Its owners close it from now on, each its own."""
+        self._fds = ()
 
 
 def _watch_start(deadline: object) -> None:

@@ -14,6 +14,7 @@ other sees at once.  An old process that dies while the successor is warm has le
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -36,6 +37,8 @@ log = logging.getLogger("gatewaylock.successor")
 
 VERSION = 1
 LINE = 65536  # bytes
+#: one of the two sides has closed it
+HUNG_UP = (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
 
 #: Single-threaded, so that its fork is safe, and gone afterwards.  It stays until the old process holds a
 #: pidfd of the child: only then is the number sure to be that of the child.  Not for ever: the old process
@@ -100,7 +103,9 @@ class Channel:
             self._end.sendall(
                 json.dumps({"v": VERSION, "say": word, "error": error[-LINE // 2 :]}).encode() + b"\n"
             )
-        except OSError:
+        except OSError as error:
+            if error.errno not in HUNG_UP:
+                log.warning("the other side of the hand-over cannot be told %r: %s", word, error)
             return False
         return True
 

@@ -106,9 +106,10 @@ Server.pause = Server.resume = lambda self: None
 
 
 @contextmanager
-def forking(run_dir: Path, start: str, options: str) -> Iterator[Program]:
+def forking(run_dir: Path, start: str, options: str, before: str = "") -> Iterator[Program]:
     """One of FORKS that serves; all its successors and their children are killed at the end."""
-    with python("lives.py", run_dir, START=start, OPTIONS=f"dict({options}, allow_sigusr1=True)") as said:
+    env = {"START": start, "BEFORE": before, "OPTIONS": f"dict({options}, allow_sigusr1=True)"}
+    with python("lives.py", run_dir, **env) as said:
         try:
             said.hears("serving: ")
             said.signal(signal.SIGUSR1)
@@ -140,6 +141,17 @@ def test_a_child_of_the_successor_does_not_hide_its_end_in_the_probation(run_dir
         old.hears("forked")
         old.hears("falling back to in-process restart", 10)
         assert old.popen.poll() is None
+
+
+@pytest.mark.parametrize("mode", ["exec", "spawn"])
+def test_a_child_forked_before_the_next_image_runs_does_not_keep_the_name(run_dir: Path, mode: str) -> None:
+    before = FORKS + "if gateway.life: fork()"
+    with forking(run_dir, "", f"restart_mode={mode!r}", before) as said:
+        said.hears("forked")
+        serving = int(said.hears(r"serving: .*pid=(\d+) life=2")[1])
+        assert serving == said.pid or said.popen.wait(20) == 0, "the old one would take it back"
+        os.kill(serving, signal.SIGKILL)
+        assert eventually(lambda: is_free(run_dir, "lives"), 5)
 
 
 def test_the_limit_of_the_start_does_not_cut_the_probation(run_dir: Path) -> None:

@@ -47,6 +47,7 @@ def sleeps(seconds: float) -> Any:
 
 
 threading.Thread(target=listen, daemon=True).start()
+exec(os.environ.get("BEFORE", ""), globals())
 code = gateway.run(start)
 say(f"code {code}", flush=True)
 raise SystemExit(code)
