@@ -34,26 +34,21 @@ STEP = 0.25
 SHUTDOWN = "shutdown timed out; exiting without full cleanup"
 
 
-class Alarm(threading.Thread):
-    """Calls *tick* every STEP seconds until *deadline*, and *ring* then."""
+class Alarm(threading.Timer):
+    """A Timer to an instant: calls *ring* at *deadline*, and *tick* every STEP seconds until then."""
 
     def __init__(self, deadline: Deadline, tick: Callable[[], object], ring: Callable[[], object]) -> None:
-        # A daemon: it must not keep alive a process that has ended in time.
-        super().__init__(name="gatewaylock-watchdog", daemon=True)
-        self._deadline, self._tick, self._ring = deadline, tick, ring
-        self._off = threading.Event()
+        super().__init__(deadline.left(), ring)
+        self.name, self.daemon = "gatewaylock-watchdog", True  # it keeps nothing alive that has ended in time
+        self._deadline, self._tick = deadline, tick
 
     def run(self) -> None:
         """Until *ring*, or ``cancel``."""
-        while not self._off.wait(min(STEP, self._deadline.left())):
+        while not self.finished.wait(min(STEP, self._deadline.left())):
             if self._deadline.passed():
-                self._ring()
+                self.function()
                 return
             self._tick()
-
-    def cancel(self) -> None:
-        """Neither of them is called any more."""
-        self._off.set()
 
 
 class Watchdog:

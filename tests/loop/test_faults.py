@@ -15,7 +15,7 @@ from theatre import Theatre
 
 from gatewaylock.system.host import Host
 
-MOST = 60  # cases of a story
+MOST = 45  # cases of a story
 #: of Host: what no story comes to
 NEVER_CALLED = {"host.exit_now", "host.siginterrupt", "host.waitid"}
 

@@ -87,7 +87,7 @@ def running(
     """Nobody asks it for anything yet; all its successors are killed at the end."""
     words = gateway_argv("run", "version:start", "--factory", "--run-dir", run_dir, "--restart-mode", mode)
     (where / "version.py").write_text(VERSION.format(programs=str(PROGRAMS)))
-    quick = ("--preflight-timeout", "3", "--start-timeout", "4", "--probation", "0.6", "--allow-sigusr1")
+    quick = ("--preflight-timeout", "2", "--start-timeout", "3", "--probation", "0.6", "--allow-sigusr1")
     with started(python, *words[1:], *quick, cwd=where, **env) as said:
         try:
             yield Deployment(where, run_dir, said, int(said.hears(r"address=127.0.0.1:(\d+)")[1]))
@@ -164,7 +164,7 @@ def test_a_version_that_is_gone_is_refused(run_dir: Path, tmp_path: Path, mode: 
     [
         ("raise OSError('no database')", "no database"),
         ("os._exit(0)", "the successor ended"),
-        ("threading.Event().wait()", "did not start within 4 s"),
+        ("threading.Event().wait()", "did not start within 3 s"),
     ],
     ids=["raises", "dies", "hangs"],
 )

@@ -13,13 +13,13 @@ PATHS = ("/", "/fast", "/slow")
 
 
 @pytest.mark.parametrize("mode", ["exec", "spawn", "overlap", "in-process"])
-def test_10_restarts_under_load_lose_no_request(run_dir: Path, mode: str) -> None:
+def test_7_restarts_under_load_lose_no_request(run_dir: Path, mode: str) -> None:
     words = gateway_argv("run", "echo_app:app", "--run-dir", run_dir, "--bind", "127.0.0.1:0")
     with started(*words, "--restart-mode", mode, "--probation", "0.2", cwd=PROGRAMS) as said:
         port = int(said.hears(r"address=127.0.0.1:(\d+)")[1])
         try:
             with Hammer(("127.0.0.1", port), fresh=4, kept=4, paths=PATHS) as clients:
-                for life in range(2, 12):
+                for life in range(2, 9):
                     done = gateway("restart", "--run-dir", run_dir)
                     found = re.search(rf"life {life} serves \(pid (\d+)\)", done.stdout)
                     assert found, done.stderr

@@ -28,7 +28,7 @@ from gatewaylock.control.client import GoneError, talk
 from gatewaylock.core.deadline import Deadline
 from gatewaylock.core.plan import Mode
 
-EXAMPLES = int(os.environ.get("GATEWAY_EXAMPLES", "60")) // 10
+EXAMPLES = int(os.environ.get("GATEWAY_EXAMPLES", "50")) // 10
 STOP = 3.0  # seconds: the budget of a stop
 MODES = (Mode.EXEC, Mode.SPAWN, Mode.OVERLAP, Mode.IN_PROCESS)
 WHOLE = f"import sys\nsys.path.insert(0, {str(PROGRAMS)!r})\nfrom echo_app import app\n"
