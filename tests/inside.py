@@ -10,7 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gatewaylock import Gateway, GatewayLock, GatewayLockError, Limits
+import torture
+
+from gatewaylock import Gateway, Limits
 from gatewaylock.core.events import Event
 from gatewaylock.core.plan import Phase
 from gatewaylock.system.host import Host
@@ -164,14 +166,8 @@ class Inside:
 
 
 def is_free(run_dir: Path) -> bool:
-    """Whether the name can be had."""
-    lock = GatewayLock("inside", run_dir=str(run_dir))
-    try:
-        lock.acquire(0)
-    except GatewayLockError:
-        return False
-    lock.release()
-    return True
+    """Whether its name can be had."""
+    return torture.is_free(run_dir, "inside")
 
 
 @contextmanager

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 from speaking import PROGRAMS, Program, eventually, started
-
-from gatewaylock import GatewayLock, GatewayLockError
+from torture import is_free
 
 ERRORS = (errno.EACCES, errno.EMFILE, errno.ENOSPC, errno.EIO, errno.ENOMEM)
 MODES = {"exec": ("first", "proof", "next"), "spawn": ("first", "next"), "overlap": ("first", "next")}
@@ -32,16 +31,6 @@ def pids(run_dir: Path) -> list[int]:
             if bytes(run_dir) in words and b"-c" not in words:
                 found.append(int(entry.name))
     return found
-
-
-def is_free(run_dir: Path) -> bool:
-    lock = GatewayLock("faulty", run_dir=str(run_dir))
-    try:
-        lock.acquire(0)
-    except GatewayLockError:
-        return False
-    lock.release()
-    return True
 
 
 def told(said: Program, run_dir: Path) -> str:
@@ -61,7 +50,7 @@ def told(said: Program, run_dir: Path) -> str:
         if eventually(lambda: not pids(run_dir), patience):
             break
     assert not pids(run_dir), f"a stop was not heard\n{said.text()}"
-    assert is_free(run_dir), said.text()
+    assert is_free(run_dir, "faulty"), said.text()
     return said.text()
 
 
