@@ -23,7 +23,7 @@ class Maker:
     def __init__(self, look: Callable[[], Deadline]) -> None:
         self._look = look
         self._next = NEVER
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="gatewaylock-admin-maker", daemon=True)
 
     def start(self) -> None:

@@ -100,6 +100,8 @@ class Reaper:
         self._signals.put(True)
 
     def _work(self) -> None:
+        # Up to Python 3.12 a get() waits for ever when a signal lands in this thread as its time is over.
+        self._host.mask(signal.SIG_BLOCK, signal.valid_signals())
         goes_on = True
         while goes_on:
             try:

@@ -137,7 +137,8 @@ class Watchdog:
 
     def end_now(self, code: int, says: str) -> None:
         """End the process with *code*: *says*, the unfinished work and all stacks to the log, as far as it takes them."""
-        steps: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        # Not a SimpleQueue: up to Python 3.12 its get() waits for ever when a signal lands as its time is over.
+        steps: queue.Queue[bool] = queue.Queue()
         reporter = threading.Thread(
             target=self._report, args=(code, says, steps.put), name="gatewaylock-report", daemon=True
         )

@@ -56,6 +56,27 @@ def test_the_process_ends_with_the_code_whatever_hangs(hang: str) -> None:
         assert "Thread 0x" in done.stderr or "Current thread" in done.stderr
 
 
+def test_a_report_that_hangs_under_a_storm_of_signals_is_given_up() -> None:
+    """Each wait for it ends in its time, whatever lands in that moment; hundreds of tries hit it."""
+    program = """
+import signal
+from gatewaylock.system import watchdog
+watchdog.REPORT = 0.005
+signal.signal(signal.SIGUSR1, lambda *args: None)
+def storm():
+    while True:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.0002)
+threading.Thread(target=storm, daemon=True).start()
+ends = []
+dog = Watchdog(Host(exit_now=ends.append), threading.Event().wait)
+for _ in range(150):
+    dog.end_now(7, "says")
+os._exit(len(ends) % 256)
+"""
+    assert ended(program, armed="").returncode == 150
+
+
 def test_c_code_that_keeps_the_gil_is_ended_by_the_second_line_with_code_1() -> None:
     done = ended("ctypes.PyDLL(None).sleep(60)", BOTH.format(seconds=0.3))
     assert done.returncode == 1, done.stderr
