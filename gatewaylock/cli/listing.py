@@ -58,6 +58,8 @@ def _names(where: RunDir) -> list[str]:
     """Of whatever has a control socket, also one that nobody listens at any more."""
     try:
         files = os.listdir(where.path)
+    except PermissionError as error:
+        raise GatewayError(f"{where.path}: {error.strerror}: only its owner and root may look") from None
     except OSError:
         return []
     names = [file.removesuffix(".sock") for file in files if file.endswith(".sock")]

@@ -10,6 +10,8 @@ Record = Mapping[str, Any]
 
 #: a start that died within so many seconds died young, and for so many seconds that is remembered
 YOUNG, REMEMBERED = 60.0, 300.0
+#: exit codes of a stop that somebody had asked for, also of one that had to be forced
+ASKED = (0, 130, 143)
 
 
 class End(NamedTuple):
@@ -73,7 +75,8 @@ def _end(record: Record, last: Record | None) -> End:
     names = record.get("left")
     left = ", ".join(map(str, names)) if isinstance(names, (list, tuple)) else ""
     text += f"; unfinished: {left}" if left else ""
-    died = forced or (bool(record.get("code")) and last is not None)
+    code = record.get("code")
+    died = code not in ASKED and (forced or (bool(code) and last is not None))
     return End(record["at"], text, died, _lived(last, record["at"]))
 
 

@@ -126,4 +126,5 @@ class NotRunningError(GatewayError):
 
     def __str__(self) -> str:
         text = f'no gateway "{self.name}" is running in {self.run_dir}'
-        return f"{text}; the last one: {self.last}" if self.last else text
+        text = f"{text}; the last one: {self.last}" if self.last else text
+        return f"{text} (`gateway list` shows those that run, --name picks one)"

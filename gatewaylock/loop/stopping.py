@@ -111,6 +111,9 @@ class Stopping:
 
     def _first(self, request: Request, deadline: Deadline) -> Verdict:
         vitals = self._vitals
+        vitals.deadline = (
+            deadline  # also where nothing drains: what comes after knows when we have to be gone
+        )
         self._house.watchdog.arm(deadline, 0)
         log.info("received %s; shutting down", request.cause, extra=vitals.about("asked", request))
         if request.reason:

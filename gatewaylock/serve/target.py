@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -29,8 +30,22 @@ def load(target: str, *, factory: bool = False) -> Callable[..., Any]:
             raise TargetError(f"{target}: {module_name} has no {path!r}") from None
     if not callable(found):
         kind = "a function start(gateway)" if factory else "a WSGI application"
-        raise TargetError(f"{target}: a {type(found).__name__} is not {kind}: it cannot be called")
+        raise TargetError(f"{target}: {type(found).__name__!r} object is not {kind}: it cannot be called")
+    if not factory and not _takes_two(found):
+        hint = "a WSGI application is called with (environ, start_response)"
+        raise TargetError(f"{target}: {hint}, this one cannot be; is it a start(gateway)? then add --factory")
     return found  # type: ignore[no-any-return]
+
+
+def _takes_two(found: Callable[..., Any]) -> bool:
+    """Whether it can be called with two arguments; True where nobody can tell (it is written in C)."""
+    try:
+        inspect.signature(found).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def _import(name: str, target: str) -> object:

@@ -78,5 +78,5 @@ def _is_stderr(handler: logging.Handler) -> bool:
     """Whether it writes to the file, pipe or terminal that is our stderr; False where that cannot be told."""
     try:
         return os.path.samestat(os.fstat(handler.stream.fileno()), os.fstat(2))  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):
+    except Exception:  # a stream of the application's: whatever it raises must not cost the report
         return False

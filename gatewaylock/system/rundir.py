@@ -150,5 +150,7 @@ def _fault(fd: int) -> str:
     if about.st_uid != os.geteuid():
         return f"belongs to uid {about.st_uid}, not to us (uid {os.geteuid()}): choose another with --run-dir"
     if about.st_mode & 0o022:
-        return f"others can write to it (mode {stat.S_IMODE(about.st_mode):04o}): chmod 700 it"
+        # Not "chmod it": it may be /tmp, which the whole system needs as it is.
+        mode = f"{stat.S_IMODE(about.st_mode):04o}"
+        return f"others can write to it (mode {mode}): choose a directory of its own with --run-dir"
     return ""

@@ -71,7 +71,7 @@ class Lanes:
         ``on_wait(seconds_waited, tasks_ahead_when_submitted)`` as it begins.
 
         GatewayDrainingError once admission is closed; RuntimeError when there is no thread to run
-        it and none can be started.
+        it and none can be started; TypeError for what cannot be called.
         """
         task = Task(fn, args, kw, warn_after, on_wait, self._forgotten)
         name = lane if lane.strip() else MAIN

@@ -39,6 +39,10 @@ class Task(Future[Any]):
         forget: Callable[[Task], None],
     ) -> None:
         Future.__init__(self)
+        if not callable(fn):
+            raise TypeError(
+                f"{plain(type(fn))} cannot be called: submit the function itself, not what it gives back"
+            )
         self._fn: Callable[..., Any] | None = fn
         self._args, self._kwargs = args, kwargs
         self._warn_after, self._on_wait, self._forget = warn_after, on_wait, forget

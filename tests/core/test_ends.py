@@ -31,6 +31,12 @@ def test_a_forced_end_names_what_was_left() -> None:
     assert end.died and end.text == "timed out; unfinished: task a"
 
 
+@pytest.mark.parametrize(("code", "died"), [(0, False), (130, False), (143, False), (1, True)])
+def test_a_forced_end_of_a_stop_is_no_death(code: int, died: bool) -> None:
+    [end] = ends([record("start", 1), record("forced", 2, text="timed out", code=code)], nobody)
+    assert end.died is died
+
+
 def test_a_start_without_an_end_was_killed_unless_it_still_runs() -> None:
     records = [record("start", 1), record("start", 2)]  # two lives of one process
     assert [end.text.startswith("killed") for end in ends(records, nobody)] == [True]

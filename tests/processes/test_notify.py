@@ -215,6 +215,20 @@ def test_what_still_runs_when_all_is_over_ends_before_systemd_ends_it(run_dir: P
         assert "stop timed out" not in found.log()
 
 
+def test_what_still_runs_after_a_parked_one_has_left_ends_in_the_time_of_its_stop(run_dir: Path) -> None:
+    """Whatever systemd would grant."""
+    options = (
+        "dict(restart_mode='in-process', allow_sigusr1=True, limits=Limits(stop=1), supervisor_timeout=20)"
+    )
+    start = "__import__('atexit').register(hold.wait); gateway.life > 1 and 1 / 0"
+    with lives(run_dir, start, "", options, timeout_stop=4) as found:
+        found.start()
+        found.do(f"kill {signal.SIGUSR1:d}")
+        found.hears("Process will stay alive")
+        assert found.stop() == "success"
+        assert "stop timed out" not in found.log()
+
+
 def test_a_stop_that_overtakes_a_restart_is_told_and_ends_in_time_too(run_dir: Path) -> None:
     options = "dict(allow_sigusr1=True, limits=Limits(stop=20), supervisor_timeout=3)"
     with lives(run_dir, "gateway.lanes.submit(hold.wait)", options=options, timeout_stop=3) as found:

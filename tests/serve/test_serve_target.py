@@ -17,7 +17,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory with modules in it, forgotten afterwards."""
     (tmp_path / "target_good.py").write_text(
         "class Box:\n    @staticmethod\n    def inner(environ, start): ...\n"
-        "app = Box.inner\nnumber = 7\nstart = app\n"
+        "app = Box.inner\ndef begin(gateway): ...\nnumber = 7\nstart = app\n"
     )
     (tmp_path / "target_bad.py").write_text("raise ZeroDivisionError('on import')\n")
     (tmp_path / "target_needy.py").write_text("import target_not_there\n")
@@ -48,7 +48,8 @@ def test_a_factory_is_found_the_same_way() -> None:
         ("target_good.deeper:app", "no module named 'target_good.deeper'"),
         ("target_good:nothing", "target_good has no 'nothing'"),
         ("target_good:Box.nothing", "target_good has no 'Box.nothing'"),
-        ("target_good:number", "a int is not a WSGI application"),
+        ("target_good:number", "'int' object is not a WSGI application"),
+        ("target_good:begin", "is it a start(gateway)? then add --factory"),
         ("target_good", "MODULE:ATTR is needed"),
         ("target_good:", "MODULE:ATTR is needed"),
         (":app", "MODULE:ATTR is needed"),

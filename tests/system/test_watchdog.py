@@ -77,6 +77,17 @@ os._exit(len(ends) % 256)
     assert ended(program, armed="").returncode == 150
 
 
+def test_a_stream_of_the_application_that_raises_costs_nothing_of_the_report() -> None:
+    program = """
+class Odd:
+    write, flush = sys.stdout.write, sys.stdout.flush
+    def fileno(self): raise NotImplementedError
+logging.getLogger().handlers[0].setStream(Odd())
+threading.Event().wait()
+"""
+    assert "unfinished: the guilty one\n" in ended(program).stdout
+
+
 def test_c_code_that_keeps_the_gil_is_ended_by_the_second_line_with_code_1() -> None:
     done = ended("ctypes.PyDLL(None).sleep(60)", BOTH.format(seconds=0.3))
     assert done.returncode == 1, done.stderr

@@ -35,6 +35,12 @@ def test_a_task_gives_back_its_result_through_a_future(lanes: Lanes) -> None:
     quiet(lanes)
 
 
+def test_what_cannot_be_called_is_refused_at_once(lanes: Lanes) -> None:
+    with pytest.raises(TypeError, match="submit the function itself"):
+        lanes.submit(print())  # type: ignore[func-returns-value, arg-type]
+    assert lanes.total() == 0
+
+
 def test_a_blank_lane_is_main(lanes: Lanes) -> None:
     with blocked(lanes, " \t"):
         assert lanes.sizes() == {"main": 1} and lanes.size("") == lanes.size() == 1

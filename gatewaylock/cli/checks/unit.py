@@ -107,7 +107,7 @@ def store(facts: Mapping[str, str], case: Case) -> Faults:
     """Whether the listening sockets outlive a crash."""
     wanted = sum(not host.startswith("fd:") for host, _ in case.binds)
     room = facts.get("FileDescriptorStoreMax", "")
-    if room.isdigit() and int(room) < wanted:
+    if room.isdecimal() and int(room) < wanted:
         change = f"FileDescriptorStoreMax={max(16, 2 * wanted)}"
         yield (
             "warn",
@@ -142,7 +142,7 @@ def _seconds(facts: Mapping[str, str], key: str) -> float:
 def _uid(user: str) -> int:
     """-1 for one that is not known here."""
     try:
-        return int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid
+        return int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
     except KeyError:
         return -1
 
