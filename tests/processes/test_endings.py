@@ -438,7 +438,7 @@ def test_each_start_and_end_is_written_down_with_why_and_how_long_it_took(run_di
         assert gateway("stop", "--name", "lives", "--run-dir", run_dir).returncode == 0
     first, second = records(run_dir, "start")
     assert (first["why"], second["why"]) == ("", "SIGUSR1")
-    assert 0.1 <= first["took"] < 30 and 0.1 <= second["took"] < 30
+    assert 0 < first["took"] < 30 and 0 < second["took"] < 30
     assert any(
         end["why"].startswith("gateway stop") and 0 < end["took"] < 30 for end in records(run_dir, "end")
     )
@@ -450,7 +450,7 @@ def test_a_forced_end_says_how_long_it_took(run_dir: Path) -> None:
         said.signal(TERM)
         said.ends()
     [forced] = records(run_dir, "forced")
-    assert 0.4 < forced["took"] < 30
+    assert 0.3 < forced["took"] < 30
 
 
 def died_before(run_dir: Path, count: int) -> None:
