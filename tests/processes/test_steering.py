@@ -279,9 +279,7 @@ def test_the_status_tells_how_the_last_restart_went_over_an_exec(run_dir: Path) 
             "restart", "a test", True, 1, "exec",
         )  # fmt: skip
         assert (
-            0 < last["took"] < 60
-            and "life 2 serves" in last["text"]
-            and last["peer"]["uid"] == os.getuid()
+            0 < last["took"] < 60 and "life 2 serves" in last["text"] and last["peer"]["uid"] == os.getuid()
         )
         assert "waited for 1 task(s)" in command(run_dir, "status")
 
