@@ -40,7 +40,8 @@ def load(target: str, *, factory: bool = False) -> Callable[..., Any]:
 def _takes_two(found: Callable[..., Any]) -> bool:
     """Whether it can be called with two arguments; True where nobody can tell (it is written in C)."""
     try:
-        inspect.signature(found).bind(None, None)
+        # Not of what it wraps: a decorator that makes an application of f(request) is called with two.
+        inspect.signature(found, follow_wrapped=False).bind(None, None)
     except TypeError:
         return False
     except ValueError:

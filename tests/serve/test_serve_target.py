@@ -17,7 +17,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory with modules in it, forgotten afterwards."""
     (tmp_path / "target_good.py").write_text(
         "class Box:\n    @staticmethod\n    def inner(environ, start): ...\n"
-        "app = Box.inner\ndef begin(gateway): ...\nnumber = 7\nstart = app\n"
+        "app = Box.inner\ndef begin(gateway): ...\n"
+        "import functools\nwrapped = functools.wraps(begin)(lambda *args: [])\nnumber = 7\nstart = app\n"
     )
     (tmp_path / "target_bad.py").write_text("raise ZeroDivisionError('on import')\n")
     (tmp_path / "target_needy.py").write_text("import target_not_there\n")
@@ -34,6 +35,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize("target", ["target_good:app", "target_good:Box.inner", "target_pkg.wsgi:app"])
 def test_the_working_directory_is_searched_and_attributes_may_have_dots(target: str) -> None:
     assert load(target).__name__ in ("inner", "app")
+
+
+def test_what_a_decorator_made_of_one_argument_is_an_application() -> None:
+    assert load("target_good:wrapped")(None, None) == []
 
 
 def test_a_factory_is_found_the_same_way() -> None:
