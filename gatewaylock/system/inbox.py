@@ -10,8 +10,9 @@ import queue
 import select
 import signal
 import threading
+from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from types import FrameType
 from typing import Any, NamedTuple
@@ -58,6 +59,9 @@ def signal_numbers() -> tuple[int, ...]:
     return tuple(getattr(signal, rule.signal) for rule in RULES)
 
 
+#: of one signal, waiting to be heard: the third stop is the last that means more than the one before it
+AS_GOOD_AS_MORE = 3
+
 PAUSE = 0.1  # seconds to the next look when the system has no memory for one
 
 #: SIGTERM and SIGUSR1 are ours whatever somebody before us thought of them: a stop is never ignored
@@ -72,6 +76,9 @@ class Inbox:
     inside them.  The main thread waits on the wake-up descriptor and not on the queue: one that
     blocks on a lock is not woken by a signal that the kernel gave to another thread.
 
+    Of a signal that comes faster than it is heard only AS_GOOD_AS_MORE wait, as the kernel merges those that
+    are pending: a stop must not wait until thousands of restarts that were asked for before it were refused.
+
     The descriptor is a pipe, so that 65,536 bytes fit and it can go through an exec: a signal that
     some thread caught in the last microseconds of the old image is then still in it.
     """
@@ -79,6 +86,7 @@ class Inbox:
     def __init__(self, host: Host, inherited: tuple[int, int] | None = None) -> None:
         self._host = host
         self._messages: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._batch: deque[object] = deque()  # taken out of them
         self._read, self._write = inherited or os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._open, self._kept = True, False
         self._borrowed: dict[int, Any] = {}  # number -> the handler to give back
@@ -122,11 +130,12 @@ class Inbox:
         """The next message; None when *deadline* passes first.  For one thread only."""
         while True:
             try:
-                return self._messages.get_nowait()
-            except queue.Empty:
-                if not self.readable(deadline):
-                    return None
-                self._bytes()
+                return self._batch.popleft()
+            except IndexError:
+                if not self._collect():
+                    if not self.readable(deadline):
+                        return None
+                    self._bytes()
 
     def readable(self, deadline: Deadline) -> bool:
         """Wait until something was posted or signalled; whether it was before *deadline*."""
@@ -150,11 +159,22 @@ class Inbox:
     def pending(self) -> list[object]:
         """Everything left, taken out: for the one who answers it in the loop's place at the end."""
         left = []
-        while True:
-            try:
-                left.append(self._messages.get_nowait())
-            except queue.Empty:
-                return left
+        while self._batch or self._collect():
+            left.append(self._batch.popleft())
+        return left
+
+    def _collect(self) -> bool:
+        """Make a batch of what has come, without the signals too many; whether anything had."""
+        waiting: Counter[int] = Counter()
+        with suppress(queue.Empty):
+            for _ in range(self._messages.qsize()):  # no more: a handler may add them as fast as we look
+                message = self._messages.get_nowait()
+                if isinstance(message, int):
+                    waiting[message] += 1
+                    if waiting[message] > AS_GOOD_AS_MORE:
+                        continue
+                self._batch.append(message)
+        return bool(self._batch)
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:

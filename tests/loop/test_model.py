@@ -126,9 +126,9 @@ class World:
 
     def moved(self) -> bool:
         """Whether something is under way: then the two looks were not at the same gateway."""
-        return bool(self.room.gateway._house and not self.room.gateway._house.inbox._messages.empty()) or (
-            self.room.gateway.phase is not Phase.SERVING
-        )
+        house = self.room.gateway._house
+        unread = house and (house.inbox._batch or not house.inbox._messages.empty())
+        return bool(unread) or self.room.gateway.phase is not Phase.SERVING
 
     def restarts(self) -> bool:
         """Whether one more restart works; the first may join one under way that is refused."""

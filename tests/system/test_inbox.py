@@ -84,6 +84,22 @@ def test_a_flood_of_messages_fills_the_pipe_and_loses_none(inbox: Inbox) -> None
     assert inbox.wait(Deadline.after(0)) is None
 
 
+def test_a_stop_waits_behind_three_of_a_thousand_restarts_and_every_other_message(inbox: Inbox) -> None:
+    for _ in range(1000):
+        inbox.on_signal(signal.SIGUSR1)
+    inbox.post("a message")
+    inbox.on_signal(signal.SIGTERM)
+    heard = [inbox.wait(Deadline.after(SOON)) for _ in range(5)]
+    assert heard == [signal.SIGUSR1, signal.SIGUSR1, signal.SIGUSR1, "a message", signal.SIGTERM]
+    assert inbox.wait(Deadline.after(0)) is None
+
+
+def test_three_stops_are_three_also_when_they_wait_together(inbox: Inbox) -> None:
+    for _ in range(5):
+        inbox.on_signal(signal.SIGTERM)
+    assert inbox.pending() == [signal.SIGTERM] * 3
+
+
 def test_signals_in_an_inherited_pipe_are_messages() -> None:
     read, write = os.pipe2(os.O_NONBLOCK)
     os.write(write, bytes([0, signal.SIGTERM, 0]))
