@@ -165,7 +165,8 @@ class Gateway:
         """Hold the name, serve life after life, and return the exit code when it is over.
 
         ``start(gateway)`` is called once a life, on this thread.  GatewayLockError when another
-        gateway holds the name; what the first ``start`` raises is raised here.
+        gateway holds the name; what the first ``start`` raises is raised here.  ``exit_code`` of a
+        GatewayError is what a program that does not go on should end with.
 
         With ``exits`` (the default where signals are installed) the process is to end after this: the
         deadline of the stop stands, and the third stop ends it, until it is gone.  Say False in a

@@ -79,6 +79,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> argparse.Namespace
             parser.error("--factory needs MODULE:ATTR")
         # One socket cannot be served twice.  The variable is read for run alone: a mistake in it must
         # not keep anybody from asking for the status.
+        args.told_where = bool(args.bind or environ.get("GATEWAY_BIND"))
         args.bind = list(dict.fromkeys(args.bind or binds(environ.get("GATEWAY_BIND") or BIND)))
     return args
 

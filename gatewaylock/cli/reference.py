@@ -169,6 +169,13 @@ def protocol() -> Iterator[str]:
     yield from table(ERRORS.items(), "    ")
 
 
+def python() -> Iterator[str]:
+    """What a program imports."""
+    from . import library  # it imports inspect, too
+
+    yield from library.pages(WIDTH)
+
+
 #: topic -> what it is about, and how it is made (None: from the parser)
 TOPICS: dict[str, tuple[str, Callable[[], Iterator[str]] | None]] = {
     "options": ("every verb and option", None),
@@ -178,6 +185,7 @@ TOPICS: dict[str, tuple[str, Callable[[], Iterator[str]] | None]] = {
     "signals": ("what each signal asks for, and how stops escalate", signals),
     "modes": ("how the next life of a restart begins", modes),
     "supervisors": ("who is known, how long each waits, and where the pid must stay", supervisors),
+    "python": ("what a program imports, with what each thing takes, gives and raises", python),
     "protocol": ("what is said on the control socket", protocol),
 }
 

@@ -63,6 +63,17 @@ def test_of_a_gateway_that_runs_all_is_well(run_dir: Path) -> None:
             assert line in asked.stdout
 
 
+def test_a_gateway_that_runs_is_asked_where_it_listens_when_nobody_says(run_dir: Path) -> None:
+    with started(
+        sys.executable, "-m", "gatewaylock", "run", "--run-dir", run_dir, "--bind", f"unix:{run_dir}/s"
+    ) as said:
+        said.hears("serving")
+        asked = gateway("doctor", "--run-dir", run_dir)
+        assert (asked.returncode, asked.stderr) == (0, "")
+        listens = [line for line in asked.stdout.splitlines() if " addresses " in line]
+        assert listens == [f"ok    addresses       unix:{run_dir}/s: the gateway listens there"]
+
+
 def test_it_exits_1_where_something_will_not_behave_and_says_it_in_json(run_dir: Path) -> None:
     asked = gateway(
         "doctor", "--json", "--run-dir", run_dir, "--stop-timeout", "30", "--supervisor-timeout", "10"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
+from importlib import import_module
 
 import pytest
 from speaking import gateway
 
+import gatewaylock
 from gatewaylock.admin.metrics import METRICS
 from gatewaylock.cli import main
+from gatewaylock.cli.library import INNER, PARTS
 from gatewaylock.cli.options import build
 from gatewaylock.cli.reference import TOPICS, WIDTH
 from gatewaylock.control.protocol import ERRORS, VERBS
@@ -84,6 +87,34 @@ def test_every_event_mode_signal_supervisor_and_verb_is_there(capsys: pytest.Cap
         text = told(topic, capsys)
         for name in names:
             assert re.search(rf"^ +{re.escape(name)}\b", text, re.MULTILINE), (topic, name)
+
+
+def test_every_public_name_and_what_a_gateway_owns_is_there_as_it_is_called(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = told("python", capsys)
+    for name in gatewaylock.__all__:
+        shown = getattr(gatewaylock, name)
+        is_error = isinstance(shown, type) and issubclass(shown, Exception)
+        assert bool(re.search(rf"^  {name}(\(|$)", text, re.MULTILINE)) == (
+            callable(shown) and not is_error
+        ), name
+    assert "    .listen(host: str, port: int) -> socket.socket\n      A socket listening on" in text
+    assert "    .phase: Phase\n" in text
+    assert re.search(r"^  gateway.lanes\n(.*\n)+?    \.submit\(fn: Callable", text, re.MULTILINE)
+    assert " at 0x" not in text and ": '" not in text
+
+
+def test_what_is_the_loops_to_call_is_there_to_be_called_and_not_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parts = [
+        (import_module(f"gatewaylock.{room}").__dict__[name], inner) for room, name, inner in PARTS.values()
+    ]
+    parts += [(getattr(gatewaylock, name), inner) for name, inner in INNER.items()]
+    for kind, inner in parts:
+        assert all(callable(getattr(kind, name)) for name in inner.split())
+    assert ".must_end" not in told("python", capsys)
 
 
 @pytest.mark.parametrize("topic", TOPICS)

@@ -44,6 +44,7 @@ class Case:
     probation: float
     mode: Mode
     exit_code: int
+    #: where it is to listen; empty where nobody said so and one runs: then it is where that one does
     binds: tuple[tuple[str, int], ...]
     threads: int
     unit: str
@@ -67,7 +68,7 @@ class Case:
             probation=args.probation,
             mode=_mode(args.restart_mode, environ),
             exit_code=args.restart_exit_code,
-            binds=tuple(args.bind),
+            binds=tuple(args.bind) if args.told_where or not status else (),
             threads=args.threads,
             unit=args.unit,
             told=args.supervisor_timeout,

@@ -24,6 +24,8 @@ def control_socket(case: Case) -> Iterator[tuple[str, str]]:
 def addresses(case: Case) -> Iterator[tuple[str, str]]:
     """Each one free, or listened on by the gateway itself."""
     ours = set(case.status.get("addresses", ()))
+    for address in sorted(ours) if not case.binds else ():
+        yield "ok", f"{address}: the gateway listens there"
     for host, port in case.binds:
         if host.startswith("fd:"):
             yield "ok", f"{host}: a socket unit's, which is seen when systemd starts us"
