@@ -40,14 +40,15 @@ class RunDirError(ConfigError):
 
 
 class AddressTakenError(ConfigError):
-    """Another program listens on *address* already."""
+    """Another program listens on *address* already; ``detail`` says who it must be, where that is known."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self.address = address
+    def __init__(self, address: str, detail: str = "") -> None:
+        super().__init__(address, detail)
+        self.address, self.detail = address, detail
 
     def __str__(self) -> str:
-        return f"another gateway instance is already listening on {self.address}"
+        text = f"another gateway instance is already listening on {self.address}"
+        return f"{text}: {self.detail}" if self.detail else text
 
 
 class GatewayLockError(GatewayError):

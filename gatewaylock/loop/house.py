@@ -31,6 +31,12 @@ from .watcher import Watcher
 
 log = logging.getLogger("gatewaylock.gateway")
 
+#: we hold the name, and yet somebody answers to it
+NOT_HOLDING = (
+    "it does not hold the name, so it is parked, or runs beside others: "
+    "`gateway restart` has a parked one try again, `gateway stop` ends it"
+)
+
 
 class House:
     """Lock, doors, inbox and watchdog of one gateway; taken in order, given back in the other."""
@@ -140,7 +146,7 @@ class House:
             door = self._door.unix(path)
         except AddressTakenError as error:
             if not self.options.multi:
-                raise
+                raise AddressTakenError(error.address, NOT_HOLDING) from error
             log.warning("no control socket for this gateway: %s", error)
             return
         control = ControlServer(door, self._desk, known=known, come_by=self.come_by)

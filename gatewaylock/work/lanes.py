@@ -68,10 +68,9 @@ class Lanes:
         """Queue ``fn(*args, **kw)`` in *lane* (blank: "main").
 
         A task that waited longer than *warn_after* seconds logs a warning and calls
-        ``on_wait(seconds_waited, tasks_ahead_when_submitted)`` as it begins.
-
-        GatewayDrainingError once admission is closed; RuntimeError when there is no thread to run
-        it and none can be started; TypeError for what cannot be called.
+        ``on_wait(seconds_waited, tasks_ahead_when_submitted)`` as it begins.  What *fn* raises is in
+        the Future and nowhere else.  GatewayDrainingError once admission is closed; RuntimeError when
+        there is no thread to run it and none can be started; TypeError for what cannot be called.
         """
         task = Task(fn, args, kw, warn_after, on_wait, self._forgotten)
         name = lane if lane.strip() else MAIN

@@ -18,6 +18,7 @@ from gatewaylock.core.errors import (
 SAMPLES: list[GatewayError] = [
     GatewayLockError(12, 5.0, "held for 3 min"),
     AddressTakenError("127.0.0.1:1"),
+    AddressTakenError("127.0.0.1:1", "it is parked"),
     LaneClearedError("chat"),
     WorkLostError("chat", began=True),
     NotRunningError("n", "/run"),

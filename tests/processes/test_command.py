@@ -121,6 +121,12 @@ def test_a_next_life_that_cannot_start_parks_and_the_requester_hears_why(
         assert "gateway startup failed: no database" in done.stderr
         assert status(run_dir)["phase"] == "parked"
         (tmp_path / "broken").unlink()
+        beside = gateway("run", "--run-dir", run_dir, "--bind", "127.0.0.1:0")
+        assert beside.returncode == 78
+        assert (
+            "so it is parked" in beside.stderr
+            and "`gateway restart` has a parked one try again" in beside.stderr
+        )
         assert "life 3 serves" in gateway("restart", "--run-dir", run_dir).stdout
 
 
