@@ -6,7 +6,6 @@ import logging
 import threading
 
 from ..server import Server
-from ..work.foreign import called
 
 log = logging.getLogger("gatewaylock.gateway")
 
@@ -23,7 +22,7 @@ class Admission:
 
     def __init__(self, server: Server | None) -> None:
         self._server = server
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._wanted = self._told = "resume"
         self._asking = False
 
@@ -31,33 +30,36 @@ class Admission:
         """Have ``pause`` or ``resume`` called; what is not as it should be then, for people."""
         if not callable(getattr(self._server, name, None)):
             return "the server has no pause(): what comes to it is served" if name == "pause" else ""
-        with self._lock:
+        with self._changed:
             self._wanted = name
-            behind, self._asking = self._asking, True
-        if not behind and self._asked(name):
-            return ""
+            under_way, self._asking = self._asking, True
+        if not under_way:
+            self._begin(name)
+        with self._changed:
+            if self._changed.wait_for(lambda: not self._asking, PATIENCE):
+                return ""
         log.warning("the server's %s() has not come back yet", name)
         return f"the server's {name}() has not come back yet"
 
-    def _asked(self, name: str) -> bool:
+    def _begin(self, name: str) -> None:
         try:
-            return called(self._ask, PATIENCE, f"gatewaylock-{name}") is not None
+            threading.Thread(target=self._ask, name=f"gatewaylock-{name}", daemon=True).start()
         except RuntimeError as error:
             log.warning("%s() is called on the main thread: %s", name, error)
-            return self._ask()
+            self._ask()
 
-    def _ask(self) -> bool:
+    def _ask(self) -> None:
         while (name := self._next()) is not None:
             try:
                 getattr(self._server, name)()
             except BaseException:  # SystemExit too: it ends the call, not the thread that owes the next one
                 log.exception("the server's %s() failed", name)
-        return True
 
     def _next(self) -> str | None:
-        with self._lock:
+        with self._changed:
             if self._wanted == self._told:
                 self._asking = False
+                self._changed.notify_all()
                 return None
             self._told = self._wanted
             return self._told
