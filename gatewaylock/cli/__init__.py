@@ -10,7 +10,7 @@ asking    one question          stream     what a gateway lets us watch
 follow    wait, and show it     show       a status in words
 admin     --admin               binds      addresses        reference  help TOPIC
 terminal  lines drawn again     words      spans, counts, columns
-output    a stdout that is closed, full or not read
+library   help python            output     stdout and stderr that are closed, full or not read
 """
 
 from __future__ import annotations
@@ -57,7 +57,4 @@ def plug() -> None:
 
 def complain(text: str) -> None:
     """One line on stderr: what, why, what to do.  A closed stderr is no error."""
-    try:
-        print(f"gateway: error: {text}", file=sys.stderr, flush=True)
-    except (OSError, ValueError, AttributeError):
-        pass
+    output.note(f"gateway: error: {text}")

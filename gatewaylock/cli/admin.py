@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import stat
-import sys
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 from ..core.errors import ConfigError
+from . import output
 from .binds import bind
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _read(path: str) -> str:
         why = error.strerror if isinstance(error, OSError) else "is no ASCII text"
         raise ConfigError(f"admin token file {path}: {why}") from error
     if others:
-        print(f"gateway: warning: everybody can read the admin token in {path}", file=sys.stderr, flush=True)
+        output.note(f"gateway: warning: everybody can read the admin token in {path}")
     if not token:
         raise ConfigError(f"admin token file {path}: it is empty")
     return token

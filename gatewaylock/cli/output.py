@@ -1,4 +1,8 @@
-"""stdout as it may be: closed, full, or with nobody at the other end."""
+"""stdout and stderr as they may be: closed, full, or with nobody at the other end.
+
+Each text goes out with its newline, in one piece: ``print`` writes that by itself where PYTHONUNBUFFERED is
+set, and a service whose output goes to the same pipe comes between.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,22 @@ from ..core.errors import GatewayError
 def say(text: str) -> None:
     """*text* on stdout.  GatewayError when it cannot be written, BrokenPipeError when nobody reads it."""
     try:
-        print(_encodable(text), flush=True)
+        print(f"{_encodable(text)}\n", end="", flush=True)
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
         mute()
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise GatewayError(f"cannot write to stdout: {why}") from error
+
+
+def note(text: str) -> None:
+    """*text* on stderr.  One that is closed is no error."""
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass
 
 
 def _encodable(text: str) -> str:

@@ -54,7 +54,7 @@ def unit(args: argparse.Namespace, parse: Parse) -> int:
     service = Service.of(words, parse(words), os.environ, _interpreter(), os.getcwd())
     room = import_module(f".units.{KINDS[args.kind][0]}", __package__)
     if os.environ.get("PYTHONPATH"):
-        print("gateway: note: PYTHONPATH is set here, and not in the file", file=sys.stderr)
+        output.note("gateway: note: PYTHONPATH is set here, and not in the file")
     output.say(room.write(args.kind, service).rstrip("\n"))
     return 0
 

@@ -73,7 +73,7 @@ def test_a_restart_that_is_refused_ends_the_reload_and_says_why(run_dir: Path, t
         (tmp_path / "mine.py").write_text("raise OSError('broken')")
         found.do("reload")
         found.hears("^reload failed")
-        assert found.told() == ["READY=1", "RELOADING=1", "READY=1"]
+        assert found.told() == ["READY=1", "RELOADING=1", "READY=1"], found.log()
         shown = found.show()
         assert shown["state"] == "active" and "OSError: broken" in shown["status"]
         (tmp_path / "mine.py").write_text(APP)

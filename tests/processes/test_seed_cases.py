@@ -18,7 +18,7 @@ TERM, INT, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
 IN_PROCESS = "restart_mode='in-process', "
 ALLOWED = "allow_sigusr1=True, "
 QUICK = "limits=Limits(drain=0.3, shutdown=0.3, stop=0.3)"
-FOREVER = "gateway.lanes.submit(threading.Event().wait)"
+FOREVER = "gateway.lanes.submit(threading.Event().wait); say('submitted', flush=True)"
 
 
 def lives(
@@ -69,6 +69,7 @@ def test_second_signal_skips_the_rest_of_the_drain(run_dir: Path) -> None:
     with lives(run_dir, "limits=Limits(stop=60)") as said:
         serving(said)
         said.do(FOREVER)
+        said.hears("submitted")
         said.signal(TERM)
         said.hears(r"draining 1 active task\(s\) and 0 active embedded run\(s\) before stop")
         said.signal(TERM)
@@ -91,6 +92,7 @@ def test_a_stop_turns_a_running_restart_into_a_stop(run_dir: Path) -> None:
     with lives(run_dir, ALLOWED + IN_PROCESS) as said:
         serving(said)
         said.do(FOREVER)
+        said.hears("submitted")
         said.signal(USR1)
         said.hears("draining 1 .* before restart")
         said.signal(TERM)

@@ -32,6 +32,8 @@ FOREVER = "threading.Event().wait()"
 JAM = "jam = threading.Lock(); jam.acquire()\n"
 LOOP = "def loop():\n    while True: pass\n"
 GIL = "import ctypes; gil = ctypes.PyDLL(None).usleep\n"
+#: C without the GIL, on the main thread: sleep() would end as soon as a signal comes
+MUTEX = "import ctypes; mutex = ctypes.create_string_buffer(64); [ctypes.CDLL(None).pthread_mutex_lock(mutex) for _ in 'ab']"
 THREAD = f"threading.Thread(target={FOREVER[:-2]}).start()"
 EXECUTOR = f"import concurrent.futures as f; f.ThreadPoolExecutor().submit({FOREVER[:-2]})"
 ATEXIT = "import atexit; atexit.register(time.sleep, 60)"
@@ -225,8 +227,8 @@ def test_a_restart_ends_on_time_whatever_hangs(run_dir: Path, name: str) -> None
         (FOREVER, 1),
         (FOREVER, 2),
         ("while True: pass", 1),
-        ("import ctypes; ctypes.CDLL(None).sleep(60)", 1),
-        ("import ctypes; ctypes.CDLL(None).sleep(60)", 2),
+        (MUTEX, 1),
+        (MUTEX, 2),
     ],
 )
 def test_a_stop_ends_a_start_on_time(run_dir: Path, hang: str, life: int) -> None:
