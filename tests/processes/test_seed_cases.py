@@ -196,7 +196,8 @@ def test_close_raises_and_the_stop_goes_on(run_dir: Path) -> None:
 def test_close_raises_and_only_a_fresh_image_follows(run_dir: Path) -> None:
     with lives(run_dir, ALLOWED + IN_PROCESS, close="1 / 0") as said:
         serving(said)
-        said.do("image = 'old'")
+        said.do("image = 'old'; say('marked', flush=True)")
+        said.hears("marked")
         said.signal(USR1)
         said.hears("shutdown error: division by zero")
         said.hears("only a fresh process image may follow")

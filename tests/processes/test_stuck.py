@@ -283,7 +283,8 @@ def test_a_log_that_nobody_reads_loses_neither_restarts_nor_the_stop_after_them(
 
     def measure() -> float:
         with serving(run_dir, Stuck(then=LOG_FULL)) as said:
-            said.do("gateway.restarts.allow_external(False)")
+            said.do("gateway.restarts.allow_external(False); say('forbidden', flush=True)")
+            said.hears("forbidden")
             said.signal(USR1)
             said.do("gateway.restarts.allow_external(); gateway.request_restart()")
             said.hears("start of life 2")
