@@ -43,4 +43,5 @@ def _waited(account: Facts) -> str:
     tasks, runs, left = account.get("tasks"), account.get("runs"), account.get("left")
     if tasks is None:
         return ""
-    return f"; waited for {tasks} task(s) and {runs} run(s)" + (f", {len(left)} not over" if left else "")
+    late = len(left) if isinstance(left, (list, tuple)) else 0
+    return f"; waited for {tasks} task(s) and {runs} run(s)" + (f", {late} not over" if late else "")
