@@ -57,7 +57,4 @@ def plug() -> None:
 
 def complain(text: str) -> None:
     """One line on stderr: what, why, what to do.  A closed stderr is no error."""
-    try:
-        print(f"gateway: error: {text}", file=sys.stderr, flush=True)
-    except (OSError, ValueError, AttributeError):
-        pass
+    output.note(f"gateway: error: {text}")

@@ -91,11 +91,11 @@ def _ask_and_wait(args: argparse.Namespace, verb: str, **facts: Any) -> Facts:
     deadline = deadline_of(args)
     try:
         talking, answer = ask(args, verb, wait=True, **facts)
-        print(printable(answer["text"]), file=sys.stderr, flush=True)
+        output.note(printable(answer["text"]))
         return Follow(talking, socket_path(args), args.name).outcome(deadline)
     except KeyboardInterrupt:
         over = "\r" if is_terminal(sys.stderr, os.environ) else ""  # over the ^C that it shows
-        print(f"{over}no longer waiting; the {verb} goes on: see gateway status", file=sys.stderr)
+        output.note(f"{over}no longer waiting; the {verb} goes on: see gateway status")
         raise
     except TimeoutError:
         raise GatewayError(
