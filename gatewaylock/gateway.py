@@ -131,7 +131,7 @@ class Gateway:
 
     @property
     def life(self) -> int:
-        """1 for the first life; counts on over every restart that keeps the pid."""
+        """1 for the first life; counts on over every restart, but where a supervisor starts us again."""
         return self._vitals.life
 
     @property
