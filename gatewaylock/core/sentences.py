@@ -7,6 +7,9 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 
+#: characters of an error that are told: a line of them fits into a socket's buffer, whatever they are
+ENOUGH = 10_000
+
 
 def asked(facts: Facts) -> str:
     """Of an event of kind asked: ``restart accepted, asked by gateway restart (pid 7, uid 0) "...": restarting``."""
@@ -37,6 +40,12 @@ def line(text: object) -> str:
     """The first line of *text*: what follows is a traceback, which has its own place in the log."""
     first = str(text).partition("\n")[0].strip()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in first)
+
+
+def short(text: str, most: int = ENOUGH) -> str:
+    """*text*, or its beginning and its end, which is where a traceback says what is wrong."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
 
 
 def _waited(account: Facts) -> str:
