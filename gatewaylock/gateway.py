@@ -7,8 +7,10 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
+from .control.protocol import LONGEST_REASON
 from .core.deadline import Deadline
 from .core.errors import GatewayError
 from .core.events import Event
@@ -131,7 +133,7 @@ class Gateway:
 
     @property
     def life(self) -> int:
-        """1 for the first life; counts on over every restart that keeps the pid."""
+        """1 for the first life; counts on over every restart, but where a supervisor starts us again."""
         return self._vitals.life
 
     @property
@@ -227,14 +229,17 @@ class Gateway:
         self.post(Request(Action.RESTART, "restart request", reason, chosen, force))
 
     def post(self, request: Request, answer: Callable[[Verdict], object] = lambda verdict: None) -> None:
-        """The same for any request; *answer* is called at once, on the loop's thread, with what comes of it."""
+        """The same for any request; *answer* is called at once, on the loop's thread, with what comes of it.
+
+        Its reason is cut at 200 characters: it goes to the next image, and to everybody who asks.
+        """
         house, requests = self._house, self._requests
         if house is None or requests is None or self._vitals.phase is Phase.EXITED:
             answer(Verdict.no("the gateway does not run"))
             return
         if request.action is Action.STOP:
             requests.stopping.soon(request.cause)  # before it is heard: the loop may take the event back
-        house.inbox.post(Ask(request, answer))
+        house.inbox.post(Ask(replace(request, reason=request.reason[:LONGEST_REASON]), answer))
 
     def status(self) -> Status:
         """What it is doing at this moment."""

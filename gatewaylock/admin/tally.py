@@ -19,8 +19,9 @@ OUTCOMES = ("done", "failed")
 class Tally:
     """Counts over every image of one gateway: the next one begins with what this one has kept.
 
-    That is one small object in the hand-over.  A process that begins anew begins at 0, as do the counts of
-    a drain beside a successor: it was warm before we drained.  Prometheus expects both.
+    That is one small object in the hand-over, and once more in the word that tells a successor to go: it was
+    loaded before our last requests, and Prometheus takes a count that falls for one that began at 0.  What we
+    still count while a successor serves (``overlap``) is lost.  A process that begins anew begins at 0.
     """
 
     def __init__(self, insight: Insight) -> None:

@@ -12,6 +12,8 @@ from ..core.errors import GatewayError, NotRunningError
 from ..system.rundir import RunDir, check_name, default_run_dir
 from .words import Facts, printable
 
+LONGEST = 1e6  # seconds
+
 
 class EndedError(NotRunningError):
     """It was running, and has ended between our question and its answer."""
@@ -32,8 +34,10 @@ def socket_path(args: argparse.Namespace) -> str:
 
 
 def deadline_of(args: argparse.Namespace) -> Deadline:
-    """From now on."""
-    return NEVER if args.timeout is None else Deadline.after(max(0.001, args.timeout))
+    """From now on.  The kernel counts no further than a month: what is longer has no limit."""
+    if args.timeout is None or args.timeout > LONGEST:
+        return NEVER
+    return Deadline.after(max(0.001, args.timeout))
 
 
 def ask(args: argparse.Namespace, verb: str, **facts: Any) -> tuple[Talk, Facts]:

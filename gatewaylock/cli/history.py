@@ -73,7 +73,8 @@ def _sentence(record: Facts) -> str:
 
 
 def _end(record: Facts) -> str:
-    left = ", ".join(str(name) for name in record.get("left") or ())
+    names = record.get("left")
+    left = ", ".join(str(name) for name in names) if isinstance(names, list) else ""
     text = sentences.line(record.get("text")) + _because(record) + (f"; unfinished: {left}" if left else "")
     return f"exit code {record.get('code')} (pid {record.get('pid')}): {text}"
 

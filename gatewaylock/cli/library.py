@@ -6,6 +6,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from enum import Enum
 from importlib import import_module
 from typing import Any
@@ -22,6 +23,13 @@ PARTS = {
 }
 #: the same, of what can be imported
 INNER = {"Gateway": "must_end post", "GatewayLock": "adopt describe descriptors"}
+#: what one gets from them, and cannot import from the front door
+GIVEN = {
+    "work.runs": ("Run",),
+    "work.permit": ("Scheduled",),
+    "work.deferral": ("Deferral",),
+    "core.facts": ("Account", "DrainProgress", "Item", "Peer", "Quiet"),
+}
 LONGEST = 30  # characters of a default that still say something
 
 
@@ -33,7 +41,7 @@ class Dots:
 
 
 def pages(width: int) -> Iterator[str]:
-    """Every public name but the errors, which ``exit-codes`` has; after Gateway what it owns."""
+    """Every public name but the errors, which ``exit-codes`` has; after Gateway what it owns, at the end what they give."""
     import gatewaylock
 
     yield from ("  from gatewaylock import Gateway, and so on; what it owns follows it here", "")
@@ -45,6 +53,11 @@ def pages(width: int) -> Iterator[str]:
         found = getattr(gatewaylock, name)
         if name != "Gateway" and callable(found) and not _is(found, Exception):
             yield from _page(name, found, width, INNER.get(name, ""), called=not _is(found, Enum))
+    yield from ("  what these give back:", "")
+    for room, names in GIVEN.items():
+        for name in names:
+            found = getattr(import_module(f"gatewaylock.{room}"), name)
+            yield from _page(name, found, width, "", called=is_dataclass(found))
 
 
 def _is(found: Any, kind: type) -> bool:
@@ -95,8 +108,15 @@ def _short(each: inspect.Parameter) -> inspect.Parameter:
 
 def _doc(found: Any, indent: str, width: int) -> Iterator[str]:
     """The docstring: what is flowing text filled, what has columns or an indent as it is."""
-    for paragraph in inspect.cleandoc(found.__doc__ or "").replace("``", "").split("\n\n"):
+    for paragraph in _plain(inspect.cleandoc(found.__doc__ or "")).split("\n\n"):
         lines = paragraph.splitlines()
         if not re.search(r"^ |[^.:\s] {2,}\S", paragraph, re.MULTILINE):
             lines = textwrap.wrap(" ".join(lines), width - len(indent))
         yield from (f"{indent}{line}".rstrip() for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Without the marks for code and for names; the columns of a table behind such a mark move with it."""
+    if re.search(r"^``\w+`` {2,}", text, re.MULTILINE):
+        text = re.sub(r"^ {4}(?= {8})", "", text, flags=re.MULTILINE)
+    return re.sub(r"(?<![\w*])\*(\w+)\*", r"\1", text.replace("``", ""))

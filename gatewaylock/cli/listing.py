@@ -19,6 +19,7 @@ from .terminal import Paint
 from .words import Facts, printable
 
 EACH = 2.0  # seconds for a gateway to answer
+STRANGE = "it says something else than its status"
 HEAD = ("NAME", "STATE", "PID", "LIFE", "UP FOR", "WORK", "ADDRESS")
 TEXT = """\
 Show every gateway of this user, or of --run-dir: one line each.
@@ -71,13 +72,16 @@ def _status(where: RunDir, name: str) -> Facts | None:
     try:
         talking = talk(where.socket_path(name), name, Deadline.after(EACH))
         try:
-            status: Facts = talking.ask("status")["status"]
+            answer = talking.ask("status")
         finally:
             talking.close()
     except NotRunningError:
         return None
-    except (GatewayError, TimeoutError, OSError, KeyError) as error:
+    except (GatewayError, TimeoutError, OSError) as error:
         return {"name": name, "phase": None, "fault": str(error) or type(error).__name__}
+    status = answer.get("status")
+    if not isinstance(status, dict) or "phase" not in status:
+        return {"name": name, "phase": None, "fault": str(answer.get("text") or STRANGE)}
     return {**status, "name": name}  # of the file, which is a name by rule: shells complete it
 
 
@@ -90,6 +94,10 @@ def _table(found: list[Facts]) -> list[str]:
 
 
 def _row(facts: Facts) -> tuple[str, ...]:
-    if facts["phase"] is None:
-        return (facts["name"], "no answer", "", "", "", "", printable(facts["fault"]))
-    return tuple(show.row(facts))
+    fault = facts.get("fault", STRANGE)
+    try:
+        if facts["phase"] is not None:
+            return tuple(show.row(facts))
+    except (LookupError, TypeError, ValueError):
+        pass  # of another version, or no gateway at all: the others are listed all the same
+    return (facts["name"], "no answer", "", "", "", "", printable(fault))

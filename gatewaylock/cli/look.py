@@ -107,6 +107,7 @@ def _watch(args: argparse.Namespace) -> int:
         stream.open()
         while _turn(stream):
             _show(block, stream.facts())
+            _ensure_seen(block)
             if stream.refusal or (stream.facts() is None and deadline.passed()):
                 why = stream.refusal or f"it has not answered within {args.timeout:g} s"
                 raise GatewayError(f'gateway "{args.name}": {why}')
@@ -121,6 +122,13 @@ def _watch(args: argparse.Namespace) -> int:
 def _show(block: Block, facts: Facts | None) -> None:
     if facts:
         block.show(show.page(facts, Paint(None, {})), show.progress_key(facts), show.progress(facts))
+
+
+def _ensure_seen(block: Block) -> None:
+    """It has nothing to do but to be looked at.  BrokenPipeError, GatewayError."""
+    if block.fault:
+        output.fail(block.fault)
+    output.ensure_reader()
 
 
 def _turn(stream: Stream) -> bool:

@@ -7,7 +7,9 @@ set, and a service whose output goes to the same pipe comes between.
 from __future__ import annotations
 
 import os
+import select
 import sys
+from typing import NoReturn, TextIO
 
 from ..core.errors import GatewayError
 
@@ -15,27 +17,43 @@ from ..core.errors import GatewayError
 def say(text: str) -> None:
     """*text* on stdout.  GatewayError when it cannot be written, BrokenPipeError when nobody reads it."""
     try:
-        print(f"{_encodable(text)}\n", end="", flush=True)
-    except BrokenPipeError:
-        raise
+        print(f"{encodable(text, sys.stdout)}\n", end="", flush=True)
     except (OSError, ValueError) as error:
-        mute()
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise GatewayError(f"cannot write to stdout: {why}") from error
+        fail(error)
 
 
 def note(text: str) -> None:
-    """*text* on stderr.  One that is closed is no error."""
+    """A line on stderr, beside what is asked for: one that is closed or full keeps nothing from being done."""
     try:
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
+        if sys.stderr is not None:  # print() would take stdout then
+            print(f"{text}\n", end="", file=sys.stderr, flush=True)
+    except (OSError, ValueError):
         pass
 
 
-def _encodable(text: str) -> str:
-    """What the encoding of stdout does not have is escaped, and no reason to say nothing."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+def fail(error: OSError | ValueError) -> NoReturn:
+    """*error* came of writing to stdout: BrokenPipeError when nobody reads it, else GatewayError."""
+    if isinstance(error, BrokenPipeError):
+        raise error
+    mute()
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    raise GatewayError(f"cannot write to stdout: {why}") from error
+
+
+def ensure_reader() -> None:
+    """BrokenPipeError where nobody reads stdout any more.  Who goes on writes next in an hour, or never."""
+    poller = select.poll()
+    try:
+        poller.register(sys.stdout, 0)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return  # closed, or no file at all
+    if any(seen & select.POLLERR for _, seen in poller.poll(0)):
+        raise BrokenPipeError
+
+
+def encodable(text: str, stream: TextIO | None) -> str:
+    """What the encoding of *stream* does not have is escaped, and no reason to say nothing."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,11 +29,19 @@ def where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", metavar="DIR", help=f"where lock and control socket live ({default})")
 
 
+def seconds(text: str) -> float:
+    """How long; ValueError for NaN too, of which nobody can say whether it is over."""
+    number = float(text)
+    if math.isnan(number):
+        raise ValueError(text)
+    return number
+
+
 def patience(parser: argparse.ArgumentParser, default: float | None) -> None:
     """--timeout."""
     shown = "no limit" if default is None else f"{default:g} s"
     parser.add_argument(
-        "--timeout", type=float, default=default, metavar="S", help=f"wait no longer ({shown})"
+        "--timeout", type=seconds, default=default, metavar="S", help=f"wait no longer ({shown})"
     )
 
 

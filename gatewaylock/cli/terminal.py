@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
+from .output import encodable
 from .words import columns, cut
 
 EVERY = 3.0  # seconds between two lines in a pipe or a file
@@ -46,6 +47,8 @@ class Block:
     def __init__(self, stream: TextIO | None, environ: Mapping[str, str], every: float = EVERY) -> None:
         self._stream, self._every = stream, every
         self.redraws = is_terminal(stream, environ)
+        #: why nothing can be written there any more
+        self.fault: OSError | ValueError | None = None
         self._drawn: list[int] = []  # the columns of each line that is there
         self._there = (0, "")
         self._said: object = None
@@ -100,7 +103,7 @@ class Block:
     def _write(self, text: str) -> None:
         try:
             if self._stream is not None:
-                self._stream.write(text)
+                self._stream.write(encodable(text, self._stream))
                 self._stream.flush()
-        except (OSError, ValueError):
-            self._stream = None  # nobody looks any more: what we wait for goes on without
+        except (OSError, ValueError) as error:
+            self._stream, self.fault = None, error  # what we wait for goes on without

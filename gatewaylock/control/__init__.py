@@ -24,8 +24,8 @@ known are passed over; a version that is not known is refused.
 
 Only the owner of the gateway and root may ask.  The kernel says who does (SO_PEERCRED); the command is
 shown where the process can be proved to be still the one that connected.  At most 32 clients that have
-not asked yet, 5 s each (0.5 s while they are 32), 256 that wait, 128 that watch; a watcher that does not
-read until its buffer is full is dropped.
+not asked yet, 5 s each (0.5 s while they are 32), 256 that wait (one more is told so, and "done" is null),
+128 that watch; a watcher that does not read until its buffer is full is dropped.
 
 protocol   lines and what they mean        server    the side of the gateway: one thread that reads
 crowd      clients that say nothing yet    waiting   those whose request is under way

@@ -16,6 +16,8 @@ log = logging.getLogger("gatewaylock.control")
 
 UNDECIDED = 32  # requests that wait for the loop's word; a stop is heard beside any number of them
 WAITING = 256  # clients that wait for the outcome
+#: said to one more of them, who would else take the end of the connection for that of the gateway
+FULL = {"text": "it is under way; too many wait for the end of it already: see gateway status", "done": None}
 
 
 class Waiting:
@@ -42,9 +44,11 @@ class Waiting:
             heard = say(connection, verdict)
             known = connection in self._undecided  # not after close()
             self._undecided.discard(connection)
-            if known and heard and waits and len(self._waiting) < WAITING:
-                self._waiting.append(connection)
-                return
+            if known and heard and waits:
+                if len(self._waiting) < WAITING:
+                    self._waiting.append(connection)
+                    return
+                say(connection, FULL)
         connection.close()
 
     def held(self) -> list[int]:

@@ -27,7 +27,7 @@ class Item:
     id: str
     kind: str
     name: str
-    lane: str  #: as the application named it, cut at 200 characters; empty for a run
+    lane: str  #: as the application named it, cut at 80 characters; empty for a run
     state: str
     age: float
 

@@ -34,7 +34,9 @@ from typing import Any
 from .facts import Account, DrainProgress, Item, Peer, Quiet
 
 QUIET_LIMIT = 600.0  # seconds of quiet where nobody says how long
-LONGEST = 200  # characters of a name that an application chose, where it goes to a client
+LONGEST = (
+    80  # characters of a name that an application chose, where it goes to a client: 100 fit into one line
+)
 
 
 class Phase(Enum):
@@ -220,7 +222,7 @@ class Status:
         return self.phase is Phase.SERVING and self.admits
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON: what ``gateway status --json`` prints.  Lanes are cut at 200 characters of their name."""
+        """Ready for JSON: what ``gateway status --json`` prints.  Lanes are cut at 80 characters of their name."""
         lanes: Counter[str] = Counter()
         for name, size in self.lanes.items():
             lanes[name[:LONGEST]] += size

@@ -7,6 +7,9 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 
+#: characters of an error that are told: a line of them fits into a socket's buffer, whatever they are
+ENOUGH = 10_000
+
 
 def asked(facts: Facts) -> str:
     """Of an event of kind asked: ``restart accepted, asked by gateway restart (pid 7, uid 0) "...": restarting``."""
@@ -39,8 +42,15 @@ def line(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in first)
 
 
+def short(text: str, most: int = ENOUGH) -> str:
+    """*text*, or its beginning and its end, which is where a traceback says what is wrong."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
+
+
 def _waited(account: Facts) -> str:
     tasks, runs, left = account.get("tasks"), account.get("runs"), account.get("left")
     if tasks is None:
         return ""
-    return f"; waited for {tasks} task(s) and {runs} run(s)" + (f", {len(left)} not over" if left else "")
+    late = len(left) if isinstance(left, (list, tuple)) else 0
+    return f"; waited for {tasks} task(s) and {runs} run(s)" + (f", {late} not over" if late else "")

@@ -9,6 +9,7 @@ from typing import Any
 from ..core.deadline import NEVER, Deadline
 from ..core.errors import StartFailed
 from ..core.plan import Action
+from ..core.sentences import short
 from ..server import Server
 from ..work.permit import restart_iteration_hook
 from .house import House
@@ -16,6 +17,8 @@ from .requests import Requests
 from .vitals import Vitals
 
 log = logging.getLogger("gatewaylock.gateway")
+
+REASON = 1000  # characters of an error in the status; all of it is in the log
 
 
 class Birth:
@@ -141,7 +144,7 @@ class Birth:
         vitals.step("failed")
         vitals.tell("failed", text=_told(error))
         vitals.serve(None)
-        vitals.reason = f"gateway startup failed: {error}"
+        vitals.reason = short(f"gateway startup failed: {error}", REASON)
         house.watchdog.disarm()
         house.release_lock()
         house.work.lanes.close()
@@ -155,4 +158,4 @@ class Birth:
 
 
 def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return short(f"{type(error).__name__}: {error}")

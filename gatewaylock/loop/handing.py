@@ -53,7 +53,7 @@ class Handing:
         """It is its turn: the control socket is its own from now on, and it may start."""
         self.told_to_go = True
         self._house.shut_door()
-        if not self.fault and not self.successor.say("go"):
+        if not self.fault and not self.successor.say("go", self._house.kept()):
             self.fault = "the successor ended before it was told to start"
 
     def take_back(self) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..control.server import ControlServer, Desk
@@ -209,6 +212,17 @@ class House:
     def hush(self) -> None:
         """Right before an exec, or our end: another image answers in the annex; who has asked here gets the answer."""
         self._annex.hush()
+
+    def kept(self) -> str:
+        """What our annex has counted until now: its successor was loaded before our last requests."""
+        return json.dumps(self._annex.kept())
+
+    def inherit(self, kept: str) -> None:
+        """The same, of the process that we succeed; an older version says nothing of it."""
+        with suppress(ValueError):
+            found = json.loads(kept)
+            if self._inherited and isinstance(found, dict):
+                self._inherited = replace(self._inherited, kept=found)
 
     def reclaim(self) -> None:
         """We answer again, and the lock file says so."""

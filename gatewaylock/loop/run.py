@@ -109,7 +109,7 @@ class Run:
         left = vitals.left or house.work.live()
         house.work.end()
         outcome = vitals.outcome(text, house.pid, done)
-        vitals.tell("end", code=vitals.code, text=text, left=left)
+        vitals.tell("end", code=vitals.code, text=outcome.text, left=left)
         house.leave(outcome, handed_over=vitals.handed_over or vitals.channel is not None)
         if not ends:
             # Raised: the caller decides what comes next.  Else the deadline stands until we are gone.

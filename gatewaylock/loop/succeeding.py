@@ -55,7 +55,9 @@ class Succeeding:
 
     def told(self, word: Word) -> None:
         """``go``, or the end of the other side."""
-        if word.say != "go":
+        if word.say == "go":
+            self._house.inherit(word.error)
+        else:
             log.warning("the process before us is gone: the gateway is ours")
             self._vitals.alone()
 

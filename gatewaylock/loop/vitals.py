@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core.deadline import NEVER, Deadline
 from ..core.events import Event
 from ..core.plan import Action, Outcome, Phase, Request, step
+from ..core.sentences import short
 from ..server import Server
 from ..system.image import Handoff
 from ..system.successor import Channel
@@ -145,6 +146,7 @@ class Vitals:
 
     def outcome(self, text: str, pid: int, done: Action | None = None) -> Outcome:
         """How what was asked for has ended: for whoever asked, and for all who listen."""
+        text = short(text)
         account = self.accounts.end(text, done)
         self.tell("outcome", text=text, done=done and done.value, account=account)
         return Outcome(text, done, self.phase, self.life, pid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,8 @@ log = logging.getLogger("gatewaylock.history")
 SIZE = 256 * 1024
 #: bytes that a line may have; texts are cut for it
 LINE = 4096
+#: digits of a whole number, and the instant in the year 9000, that a record may have
+LONGEST_NUMBER, LATEST = 18, 2.2e11
 
 
 class History:
@@ -105,8 +108,28 @@ def _cut(value: object, most: int) -> object:
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
+    """A record; {} for what none of us has written: a start that counts the dead must not fail by it."""
     try:
-        record = json.loads(line)
-    except ValueError:
+        record = json.loads(line, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) and isinstance(record.get("at"), (int, float)) else {}
+    return record if isinstance(record, dict) and _is_instant(record.get("at")) else {}
+
+
+def _whole(digits: str) -> int:
+    """No number of ours is longer, and one of 400 digits is no float any more."""
+    if len(digits) > LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    """Neither NaN nor infinite, which no clock and no page can show."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits} is no number of ours")
+    return number
+
+
+def _is_instant(at: object) -> bool:
+    return isinstance(at, (int, float)) and 0 <= at < LATEST

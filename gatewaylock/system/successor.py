@@ -4,7 +4,7 @@
     start() ---------> fork, wait ------> execv of the exact command line
                        gone  <----------- (now a child of init, not of a process that is about to leave)
     hear()  <---------------------------- warm          the target is loaded
-    say("go") --------------------------> start()
+    say("go", counts) ------------------> start()
     hear()  <---------------------------- ready | failed{error}
     leaves              (or says end: it stops, or takes the gateway back)
 
@@ -68,7 +68,10 @@ select.select([0], [], [], 10)
 
 
 class Word(NamedTuple):
-    """What the other side says (see above); ``gone`` and ``late`` when it says nothing."""
+    """What the other side says (see above); ``gone`` and ``late`` when it says nothing.
+
+    ``error`` is what it says beside: why it failed, why once ``again``, what its annex leaves with ``go``.
+    """
 
     say: str
     error: str = ""

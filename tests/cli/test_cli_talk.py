@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -127,6 +128,39 @@ def test_a_full_stdout_is_told_in_one_line(run_dir: Path, tmp_path: Path) -> Non
         )
     assert done.returncode == 1
     assert done.stderr == "gateway: error: cannot write to stdout: No space left on device\n"
+
+
+@pytest.mark.parametrize("to", ["/dev/full", "nobody", "nothing"])
+def test_a_stderr_that_takes_nothing_does_not_change_what_comes_of_a_restart(run_dir: Path, to: str) -> None:
+    last = {"v": 1, "text": "life 2 serves", "done": "restart", "phase": "serving", "life": 2, "pid": 1}
+    where = {"nobody": "2> >(exec true)", "nothing": "2>&-"}.get(to, f"2>{to}")
+    words = shlex.join([sys.executable, "-m", "gatewaylock", "restart", "--run-dir", str(run_dir)])
+    with saying(run_dir, [YES, last]):
+        done = subprocess.run(
+            ["bash", "-c", f"{words} {where}"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            timeout=30,
+        )
+    assert (done.returncode, done.stdout) == (0, "life 2 serves\n")
+
+
+def test_a_time_that_no_clock_counts_is_no_limit_and_none_that_is_no_number(run_dir: Path) -> None:
+    with saying(run_dir, [{**YES, "status": {}}]):
+        assert "answered" not in gateway("quiet", "--run-dir", run_dir, "--timeout", "1e300").stderr
+    done = gateway("quiet", "--run-dir", run_dir, "--timeout", "nan")
+    assert (done.returncode, "invalid seconds value: 'nan'" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("status", [5, {}, {"phase": "serving", "name": "gateway"}])
+def test_what_says_something_else_than_its_status_keeps_nobody_off_the_list(
+    run_dir: Path, status: object
+) -> None:
+    with saying(run_dir, [{**YES, "text": "", "status": status}]):
+        done = gateway("list", "--run-dir", run_dir)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no answer" in done.stdout and "something else than its status" in done.stdout
 
 
 @pytest.mark.parametrize("verb", ["check", "run"])

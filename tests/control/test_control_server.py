@@ -230,6 +230,19 @@ def test_announcing_to_clients_that_do_not_read_takes_no_time(run_dir: Path) -> 
         assert heard(reader)["life"] == 4
 
 
+@pytest.mark.parametrize("verb", ["stop", "restart"])
+def test_one_who_waits_too_many_is_told_so_and_sees_no_bare_end(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr(waiting, "WAITING", 1)
+    with serving(run_dir, FakeDesk(YES)) as (_, path), client(path) as first, client(path) as second:
+        waits(first)
+        waits(second, verb)
+        last = heard(second)
+        assert (last["done"], "too many wait" in last["text"]) == (None, True)
+        assert heard(second) == {}
+
+
 def test_a_waiting_client_goes_through_a_restart(run_dir: Path) -> None:
     desk = FakeDesk(YES)
     with serving(run_dir, desk, closes=False) as (control, path), client(path) as asking:

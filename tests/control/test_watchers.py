@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -20,7 +21,8 @@ from speaking import eventually
 from gatewaylock.control import watchers
 from gatewaylock.control.server import ControlServer
 from gatewaylock.core.events import Event
-from gatewaylock.core.plan import Phase, Status, Verdict
+from gatewaylock.core.facts import Item
+from gatewaylock.core.plan import LONGEST, Phase, Status, Verdict
 from gatewaylock.system.process import known
 
 pytestmark = pytest.mark.usefixtures("descriptors")
@@ -68,6 +70,21 @@ def test_the_status_comes_again_and_again_and_faster_on_the_way_down(
         watch(watching)
         control.tell(event())
         assert [heard(watching)["event"] for _ in range(5)] == ["asked", *["status"] * 4]
+
+
+def test_names_of_any_length_leave_a_status_small_enough_for_the_buffer(run_dir: Path) -> None:
+    """The kernel's buffer is all that a watcher has: one whose first line does not fit would never see any."""
+    desk, wide = FakeDesk(), "\U0001f600" * 300  # twelve bytes each, in JSON
+    item = Item("1.1", "task", f'task "{wide[:80]}..." {wide[:80]}', wide[:LONGEST], "queued", 1.0)
+    lanes = {f"{number}{wide}": 1 for number in range(100)}
+    desk.status = lambda: replace(STATUS, lanes=lanes, items=(item,) * 20)  # type: ignore[method-assign]
+    with serving(run_dir, desk) as (_, path), client(path) as watching, watching.makefile("rb") as stream:
+        watching.sendall(line(verb="watch"))
+        for _ in range(2):
+            assert len(json.loads(stream.readline())["status"]["lanes"]) == 100
+    with socket.socket(socket.AF_UNIX) as any_socket:
+        room = any_socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    assert len(json.dumps(desk.status().as_dict())) < 0.8 * room
 
 
 def test_the_last_events_are_told_before_the_end(run_dir: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from speaking import Program, eventually, gateway, gateway_argv, python, started
+from speaking import ROOT, Program, eventually, gateway, gateway_argv, python, started
 
 ADMIN = "__import__('gatewaylock.admin').admin.Admin('127.0.0.1', 0, token='sixteen-or-more!')"
 TOKEN = "sixteen-or-more!"
+COUNTED = re.compile(r"_(total|bucket|sum|count)\b")
 HELD = "gateway.lanes.submit(sleeps, 60, lane='chat-<b>1')"
 
 
@@ -171,6 +173,56 @@ def test_health_and_metrics_are_answered_in_every_phase(run_dir: Path) -> None:
         said.signal(signal.SIGTERM)
         assert said.ends() == 0
     assert seen == {"starting", "serving", "quiet", "draining", "closing", "parked", "respawning"}
+
+
+class Scrapes:
+    """Clients of the application and Prometheus beside each other; what has fallen between two scrapes."""
+
+    def __init__(self, app: int, admin: int) -> None:
+        self.answered, self.last, self.fell = 0, dict[str, float](), dict[str, tuple[float, float]]()
+        self._app, self._admin, self._stop = app, admin, threading.Event()
+        self._threads = [threading.Thread(target=turn) for turn in (self._ask, self._scrape)]
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            self.answered += ask(self._app, "/")[0] == 200
+
+    def _scrape(self) -> None:
+        while not self._stop.is_set():
+            found = {name: value for name, value in samples(self._admin).items() if COUNTED.search(name)}
+            self.fell.update((k, (self.last[k], v)) for k, v in found.items() if v < self.last.get(k, 0))
+            self.last = found
+
+    def __enter__(self) -> Scrapes:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+
+@pytest.mark.parametrize("mode", ["exec", "in-process", "spawn", "overlap"])
+def test_no_count_falls_in_a_restart(run_dir: Path, mode: str) -> None:
+    """A count that falls is one that began at 0 for Prometheus, and all of it is added once more."""
+    where = ("--run-dir", run_dir, "--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--probation", "0.1")
+    target = "tests.programs.echo_app:app"
+    with started(*gateway_argv("run", target, *where, "--restart-mode", mode), cwd=ROOT) as said:
+        admin = port_of(said)
+        app = int(said.hears(r"address=127.0.0.1:(\d+)")[1])
+        with Scrapes(app, admin) as scrapes:
+            assert eventually(lambda: scrapes.answered > 10)
+            assert gateway("restart", "--run-dir", run_dir).returncode == 0
+            before = scrapes.answered
+            assert eventually(lambda: scrapes.answered > before + 10)
+        found = samples(admin)
+        assert gateway("stop", "--run-dir", run_dir).returncode == 0
+    assert scrapes.fell == {}
+    counted = found['gatewaylock_http_responses_total{"status": "2xx"}']
+    assert scrapes.answered - 1 <= counted <= scrapes.answered
+    assert found["gatewaylock_drain_seconds_count"] == (mode != "overlap")
 
 
 def test_a_lame_duck_is_alive_but_not_ready(run_dir: Path) -> None:

@@ -195,3 +195,23 @@ def test_help_names_every_exit_code_it_can_end_with(verb: list[str]) -> None:
     done = gateway(*verb, "--help")
     assert done.returncode == 0
     assert not verb or "exit codes:" in done.stdout
+
+
+def test_a_history_of_garbage_keeps_nobody_from_starting_and_from_looking(run_dir: Path) -> None:
+    """It decides how long a start waits after young deaths: no line in it may decide that there is none."""
+    lines = [
+        b"[" * 100_000,
+        b'{"event": "start", "at": ' + b"1" * 400 + b', "pid": 7, "started": 3}',
+        b'{"event": "end", "at": 1, "left": 5, "pid": 7, "started": 3}',
+        b'{"event": "outcome", "at": 1, "account": {"tasks": 1, "left": 5, "took": "long"}}',
+        b'{"event": "begin", "at": 1e300, "pid": 7, "started": 3}',
+        bytes(range(256)),
+    ]
+    (run_dir / "gateway.history").write_bytes(b"\n".join(lines) + b"\n")
+    (run_dir / "gateway.history").chmod(0o600)
+    with started(*gateway_argv("run", "--run-dir", run_dir, "--bind", "127.0.0.1:0")) as said:
+        said.hears("address=")
+        for verb in ("status", "history", "stop", "history"):
+            done = gateway(verb, "--run-dir", run_dir)
+            assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+        assert said.ends() == 0

@@ -165,6 +165,39 @@ def test_status_live_in_a_pipe_is_a_line_for_each_change(run_dir: Path) -> None:
         assert (asking.returncode, out) == (0, "")
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_status_live_ends_when_nobody_reads_it_any_more(run_dir: Path, words: tuple[str, ...]) -> None:
+    """As in ``| head -1``, also while nothing changes and so nothing is written."""
+    with lives(run_dir, ""):
+        asking = subprocess.Popen(
+            argv(run_dir, "status", "--watch", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=environment(),
+        )  # fmt: skip
+        assert asking.stdout and asking.stdout.readline() and asking.stderr
+        asking.stdout.close()
+        assert (asking.wait(30), asking.stderr.read()) == (1, "")
+        asking.stderr.close()
+
+
+def test_status_live_on_a_full_disk_says_so_and_ends(run_dir: Path) -> None:
+    with lives(run_dir, ""), open("/dev/full", "w") as full:
+        asked = subprocess.run(
+            argv(run_dir, "status", "--watch"), stdout=full, stderr=subprocess.PIPE, text=True,
+            env=environment(), timeout=30,
+        )  # fmt: skip
+    full_disk = "gateway: error: cannot write to stdout: No space left on device\n"
+    assert (asked.returncode, asked.stderr) == (1, full_disk)
+
+
+def test_status_live_shows_what_the_encoding_of_stdout_does_not_have(run_dir: Path) -> None:
+    with lives(run_dir, "gateway.lanes.submit(hold.wait, lane='\u4e2d')"):
+        words = shlex.join(argv(run_dir, "status", "--watch"))
+        with terminal("env", "PYTHONIOENCODING=ascii", "sh", "-c", f"exec {words}", columns=120) as screen:
+            screen.shows(r'task "\\u4e2d"')
+            screen.types("\x03")
+            assert screen.ends()[0] == 0
+
+
 def test_nothing_in_a_name_or_a_reason_steers_the_terminal(run_dir: Path) -> None:
     evil = r"'\\x1b]0;pwned\\x07\\x1b[2J\\r\\n<b>'".replace(r"\\", "\\")
     start = f"gateway.lanes.submit(hold.wait, lane={evil}); gateway.runs.register({evil}, abort=print)"

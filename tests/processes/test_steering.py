@@ -303,6 +303,30 @@ def test_a_restart_that_a_stop_overtakes_has_an_end_of_its_own(run_dir: Path) ->
     assert [(each["action"], each["ok"]) for each in ended] == [("restart", False), ("stop", True)]
 
 
+@pytest.mark.parametrize("options", [IN_PROCESS, "", SPAWN])
+def test_a_start_that_fails_at_length_is_told_of_all_the_same(run_dir: Path, options: str) -> None:
+    with lives(
+        run_dir, options, start="if gateway.life > 1: raise RuntimeError('\U0001f600' * 999_999)"
+    ) as said:
+        said.hears("serving")
+        last = asks(run_dir, "restart")
+        assert (last["done"], last["phase"]) == (None, "parked")
+        assert "it stays alive: fix the issue" in last["text"]
+        facts = status(run_dir)
+        assert facts["phase"] == "parked" and facts["reason"].startswith("gateway startup failed: \U0001f600")
+        assert "is parked: gateway startup failed" in command(run_dir, "status")
+
+
+def test_a_reason_of_any_length_reaches_the_next_image_cut(run_dir: Path) -> None:
+    with lives(run_dir) as said:
+        said.hears("serving")
+        said.do("gateway.request_restart('r' * 3_000_000)")
+        said.hears(r"restart mode: full process restart \(exec")
+        said.hears("start of life 2")
+        said.hears("restart done")
+        assert status(run_dir)["last_restart"]["reason"] == "r" * 200
+
+
 def test_json_lines_about_a_request_carry_its_fields(run_dir: Path) -> None:
     argv = gateway_argv("run", "--run-dir", run_dir, "--bind", "127.0.0.1:0", "--log-format", "json")
     with started(*argv, "--name", "lives") as said:

@@ -17,6 +17,18 @@ from gatewaylock.system.history import LINE, SIZE, History, still_runs
 from gatewaylock.system.process import start_time
 from gatewaylock.system.rundir import RunDir
 
+#: what is JSON, and cannot be added to a time, shown as a date or read without an end
+STRANGE = [
+    b"[" * 100_000,
+    b'{"at": ' + b"1" * 400 + b"}",
+    b'{"at": 1e300}',
+    b'{"at": -1e18}',
+    b'{"at": NaN}',
+    b'{"at": 2, "account": {"took": Infinity}}',
+    b'{"at": 2, "took": 1e999}',
+    b'{"at": "now"}',
+]
+
 
 @pytest.fixture
 def diary(run_dir: Path) -> History:
@@ -38,6 +50,15 @@ def test_a_torn_line_costs_itself_alone(diary: History, run_dir: Path) -> None:
     diary.add({"at": 1})
     with (run_dir / "g.history").open("a") as file:
         file.write('{"at": 2, "eve')
+    diary.add({"at": 3})
+    assert [record["at"] for record in diary.records()] == [1, 3]
+
+
+@pytest.mark.parametrize("line", STRANGE, ids=lambda line: line[:30].decode())
+def test_what_no_gateway_has_written_is_passed_over(diary: History, run_dir: Path, line: bytes) -> None:
+    diary.add({"at": 1})
+    with (run_dir / "g.history").open("ab") as file:
+        file.write(line + b"\n")
     diary.add({"at": 3})
     assert [record["at"] for record in diary.records()] == [1, 3]
 
