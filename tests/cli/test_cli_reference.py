@@ -102,6 +102,12 @@ def test_every_public_name_and_what_a_gateway_owns_is_there_as_it_is_called(
     assert "    .listen(host: str, port: int) -> socket.socket\n      A socket listening on" in text
     assert "    .phase: Phase\n" in text
     assert re.search(r"^  gateway.lanes\n(.*\n)+?    \.submit\(fn: Callable", text, re.MULTILINE)
+    assert re.search(
+        r"^  gatewaylock\.serve\.serve\(gateway: .*\n(.*\n)+?    Serve the WSGI application",
+        text,
+        re.MULTILINE,
+    )
+    assert re.search(r"^  gatewaylock\.admin\.Admin\(host: str, port: int", text, re.MULTILINE)
     assert " at 0x" not in text and ": '" not in text
 
 
