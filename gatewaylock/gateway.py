@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from .control.protocol import LONGEST_REASON
 from .core.deadline import Deadline
@@ -28,7 +28,7 @@ from .loop.requests import Requests
 from .loop.run import Run
 from .loop.vitals import Vitals
 from .loop.watched import Watched
-from .server import Server
+from .server import Runtime, Server
 from .system.hangup import meaning_of_hangup
 from .system.host import Host
 from .system.image import Unclaimed
@@ -103,6 +103,8 @@ class Gateway:
         self._vitals = Vitals(self._inherited, host.pid())
         self._house: House | None = None
         self._requests: Requests | None = None
+        self._meeting = threading.Lock()  # of run() and the stops that come before it
+        self._early: Ask | None = None
 
     # -- what it owns ------------------------------------------------------------------------------
 
@@ -171,17 +173,23 @@ class Gateway:
         GatewayError is what a program that does not go on should end with.
 
         With ``exits`` (the default where signals are installed) the process is to end after this: the
-        deadline of the stop stands, and the third stop ends it, until it is gone.  Say False in a
-        program that goes on.  ``install_signals=False`` runs on any thread, as a guest.
+        deadline of the stop stands, and the third stop ends it, until it is gone.  Say False in a program
+        that goes on, as a test does: else it is ended, with this code.  ``install_signals=False`` runs on
+        any thread, as a guest: your program hears the signals and calls ``request_stop``.
         """
         if self._proves is not None:
             return self._prove(self._proves)
+        if not callable(start):
+            raise TypeError(f"run() needs a function start(gateway) that returns a server, not {start!r}")
         if self._house is not None:
             raise GatewayError("run() was called before: make another Gateway")
         self._unclaimed.claimed()
-        house = House(self._options, self._around, self._work, self, self._inherited)
-        requests = Requests(house, self._vitals)
-        self._house, self._requests = house, requests
+        with self._meeting:
+            house = House(self._options, self._around, self._work, self, self._inherited)
+            requests = Requests(house, self._vitals)
+            self._house, self._requests = house, requests
+            if self._early:
+                house.inbox.post(self._early)
         for listener in (audit.hear, house.tell, self._vitals.callbacks.hear):
             self._vitals.news.subscribe(listener)
         birth = Birth(house, self._vitals, requests, lambda: start(self))
@@ -189,6 +197,7 @@ class Gateway:
         try:
             return turns.run(signals=install_signals, exits=install_signals if exits is None else exits)
         finally:
+            self._vitals.over = True
             self._vitals.callbacks.close(Deadline.after(LAST_WORD))
 
     def must_end(self, code: int) -> None:
@@ -220,7 +229,7 @@ class Gateway:
     # -- what can be asked, from any thread ----------------------------------------------------------
 
     def request_stop(self, reason: str = "") -> None:
-        """Drain, close, exit 0.  A second one hurries, a third exits at once."""
+        """Drain, close, exit 0.  A second one hurries, a third exits at once.  Before ``run()``: it ends at once."""
         self.post(Request(Action.STOP, "stop request", reason))
 
     def request_restart(self, reason: str = "", *, mode: str | None = None, force: bool = False) -> None:
@@ -233,7 +242,12 @@ class Gateway:
 
         Its reason is cut at 200 characters: it goes to the next image, and to everybody who asks.
         """
-        house, requests = self._house, self._requests
+        with self._meeting:
+            house, requests = self._house, self._requests
+            if house is None and request.action is Action.STOP:  # for the run() to come
+                self._early = self._early or Ask(request, answer)
+                self._vitals.stop_requested.set()
+                return
         if house is None or requests is None or self._vitals.phase is Phase.EXITED:
             answer(Verdict.no("the gateway does not run"))
             return
@@ -270,14 +284,6 @@ class Gateway:
             self._options.preflight()
         os.write(word, Proof.WORD)
         return 0
-
-
-class Runtime(Protocol):
-    """What the seed's entry point exits through."""
-
-    def exit(self, code: int) -> Any:
-        """End the process with *code*."""
-        ...
 
 
 def run_gateway_loop(

@@ -21,6 +21,8 @@ PARTS = {
     "gateway.runs": ("work.runs", "Runs", "live present"),
     "gateway.restarts": ("work.permit", "Restarts", "close consume settled"),
 }
+#: what is for some programs only, and where it is
+DOORS = {"gatewaylock.serve.serve": ("serve", "serve"), "gatewaylock.admin.Admin": ("admin.admin", "Admin")}
 #: the same, of what can be imported
 INNER = {"Gateway": "must_end post", "GatewayLock": "adopt describe descriptors"}
 #: what one gets from them, and cannot import from the front door
@@ -53,6 +55,9 @@ def pages(width: int) -> Iterator[str]:
         found = getattr(gatewaylock, name)
         if name != "Gateway" and callable(found) and not _is(found, Exception):
             yield from _page(name, found, width, INNER.get(name, ""), called=not _is(found, Enum))
+    for shown, (room, name) in DOORS.items():
+        found = getattr(import_module(f"gatewaylock.{room}"), name)
+        yield from _page(shown, found, width, "open shut quiet kept close")
     yield from ("  what these give back:", "")
     for room, names in GIVEN.items():
         for name in names:

@@ -10,7 +10,7 @@ from ..core.deadline import NEVER, Deadline
 from ..core.errors import StartFailed
 from ..core.plan import Action
 from ..core.sentences import short
-from ..server import Server
+from ..server import Server, why_no_server
 from ..work.permit import restart_iteration_hook
 from .house import House
 from .requests import Requests
@@ -46,10 +46,8 @@ class Birth:
             with self._requests.stopping.watch():
                 server = self._start()
             self._house.inbox.rearm()
-            if not isinstance(server, Server):
-                raise StartFailed(
-                    f"start() returned {server!r}, which has no close(): see gatewaylock.Server"
-                )
+            if why := why_no_server(server):
+                raise StartFailed(why)
         except BaseException as error:
             self._raised(error, first)
         else:
@@ -59,7 +57,7 @@ class Birth:
         deaths = self._house.young_deaths()
         if deaths >= 2:
             log.error(
-                "the last %d starts have died within minutes: see gateway history, and their log", deaths
+                "%d starts have died young within five minutes: see gateway history, and their log", deaths
             )
 
     def _watch(self, first: bool) -> None:

@@ -40,6 +40,8 @@ class Callbacks:
         """
         if kind not in KINDS:
             raise ValueError(f"no event {kind!r}: there are {', '.join(KINDS)}")
+        if not callable(callback):
+            raise TypeError(f"callback has to be a function of an Event, not {callback!r}")
         entry = (kind, callback)
         with self._changed:
             self._callbacks.append(entry)

@@ -10,6 +10,7 @@ from ..core.ends import young_deaths
 from ..core.events import Event
 from ..core.plan import Phase
 from ..system import process
+from ..system.blame import keepers
 from ..system.history import History, still_runs
 from .vitals import Vitals
 
@@ -70,7 +71,8 @@ class Diary:
         waited_for = {Phase.STARTING: "start()", Phase.CLOSING: "close() of the server"}.get(
             self._vitals.phase
         )
-        return (*(live or self._vitals.left), *([waited_for] if waited_for else []))
+        kept = keepers() if self._vitals.over else ()
+        return (*(live or self._vitals.left), *([waited_for] if waited_for else []), *kept)
 
     def young_deaths(self) -> int:
         """Starts that died young in the last minutes, of this process and of those before it."""

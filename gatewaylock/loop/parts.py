@@ -47,6 +47,16 @@ class Options:
     watched: Watched  #: by whom, and what that allows
     annex: Annex | None = None  #: a door beside the control socket, such as an admin page
 
+    def __post_init__(self) -> None:
+        for what, value, most in (
+            ("port", self.port, 65535),
+            ("restart_exit_code", self.restart_exit_code, 255),
+        ):
+            if not (value is None and what == "port") and not (isinstance(value, int) and 0 <= value <= most):
+                raise ConfigError(f"{what} {value!r}: use a whole number, 0 to {most}")
+        if self.preflight is not None and not callable(self.preflight):
+            raise ConfigError(f"preflight {self.preflight!r}: use a function without arguments")
+
     @property
     def limits(self) -> Limits:
         """The budgets in force: a supervisor that answers late may cut them after the start."""
@@ -77,6 +87,8 @@ class Work:
         cls, threads: int, emit: Callable[[str, Mapping[str, object] | None], None], allow: bool
     ) -> Work:
         """A fresh set that shares its Condition."""
+        if not isinstance(threads, int):
+            raise ConfigError(f"threads {threads!r}: use a whole number")
         changed = threading.Condition(threading.Lock())
         lanes, runs = Lanes(threads=threads, changed=changed), Runs(changed)
         drain, inventory = Drain(lanes, runs, changed), Inventory(lanes, runs)
@@ -132,7 +144,7 @@ def _manager(pid: int) -> str:
 
 def checked_probation(seconds: float) -> float:
     """*seconds* itself.  ConfigError where it cannot be a probation."""
-    if not 0 <= seconds <= 3600:
+    if not (isinstance(seconds, (int, float)) and 0 <= seconds <= 3600):
         raise ConfigError(f"probation {seconds!r}: use 0 to 3600 seconds")
     return seconds
 

@@ -34,6 +34,8 @@ class Spell(NamedTuple):
 class Vitals:
     """The mutable half of a gateway.  Instants are of ``time.monotonic()``, in seconds."""
 
+    over = False  #: whether run() has returned, or raised
+
     def __init__(self, inherited: Handoff | None, pid: int) -> None:
         self.inherited, self._pid = inherited, pid
         self.news, self.callbacks = News(), Callbacks()

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Mapping
 
+from ..core.errors import ConfigError
 from ..core.limits import Limits
 from ..core.plan import Mode
 from ..system.host import Host
@@ -26,6 +27,8 @@ class Watched:
     def __init__(
         self, host: Host, wanted: Limits, environ: Mapping[str, str], told: float | None = None
     ) -> None:
+        if not isinstance(wanted, Limits):
+            raise ConfigError(f"limits {wanted!r}: use Limits(drain=..., stop=...), in seconds")
         self._host, self._wanted = host, wanted
         self.found: Found = detect(environ, host.pid())
         self._told = told_by_operator(environ, told)

@@ -52,10 +52,13 @@ def serve(
     threads: int = 16,
     linger: float = 0.5,
 ) -> WSGIServer:
-    """``server.serve``, imported when needed: the library costs 25 ms that only a server has to pay.
+    """Serve the WSGI application *app* on *listeners*, from ``gateway.listen``; to be returned by ``start``.
 
-    ConfigError when it is not installed.
+    At most *threads* requests are answered at once.  close() takes no new connection and finishes what
+    it has accepted; a connection that is kept alive may still ask for *linger* seconds.
+    ConfigError when waitress is not installed: ``pip install 'gatewaylock[serve]'``.
     """
+    # ``server`` is imported when needed: the library costs 25 ms that only a server has to pay.
     check_library()
     from . import server
 

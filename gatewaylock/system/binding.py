@@ -20,8 +20,8 @@ UNANSWERED = (socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM)
 def resolve(host: str, port: int) -> tuple[str, int, tuple[Any, ...]]:
     """(how people write it, address family, address).  ConfigError, GatewayError for what may pass."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
-        raise ConfigError(f"cannot listen on {where}: ports are 0 to 65535")
+    if not (isinstance(port, int) and 0 <= port <= 65535):  # getaddrinfo would take it modulo 65536
+        raise ConfigError(f"cannot listen on {where}: ports are whole numbers, 0 to 65535, not {port!r}")
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, OverflowError, UnicodeError) as error:

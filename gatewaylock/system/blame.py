@@ -51,6 +51,19 @@ def stacks() -> str:
     )
 
 
+def keepers() -> tuple[str, ...]:
+    """What keeps a process from ending that is to: threads that are no daemons, and its program."""
+    main = threading.main_thread()
+    threads = [t for t in threading.enumerate() if not t.daemon and t is not main and t.is_alive()]
+    waits = [f"thread {t.name!r}, which is no daemon" for t in islice(threads, MOST)]
+    frame = sys._current_frames().get(main.ident or 0)
+    while frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+    if frame is not None and frame.f_code.co_name in ("<module>", "_run_module_as_main"):
+        waits.append("the program, which goes on after run(): say run(..., exits=False) where it is meant to")
+    return tuple(waits)
+
+
 def _stack(innermost: FrameType) -> Iterator[str]:
     frame: FrameType | None = innermost
     for _ in range(MOST):

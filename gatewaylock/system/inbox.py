@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from ..core.deadline import NEVER, Deadline
+from ..core.errors import GatewayError
 from ..core.tried import tried
 from .host import Host, around_fork
 
@@ -183,7 +184,11 @@ class Inbox:
         An ignored SIGINT or SIGHUP stays ignored: a shell started us in the background, or nohup, and means it.
         """
         with ExitStack() as give_back:
-            previous = self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
+            try:
+                previous = self._host.wakeup_fd(self._write, warn_on_full_buffer=False)
+            except ValueError as error:
+                hint = "signal handlers belong to the main thread: run() there, or with install_signals=False"
+                raise GatewayError(f"{hint} ({error})") from error
             give_back.callback(self._end_loan, previous)
             for number in signal_numbers():
                 if number in MAY_BE_IGNORED and self._host.handled(number) is signal.SIG_IGN:

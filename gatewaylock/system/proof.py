@@ -99,7 +99,7 @@ class Proof:
             while selector.get_map() and said["word"] != self.WORD:
                 ready = selector.select(deadline.timeout())
                 if not ready:
-                    return f"not loaded in time; it said:\n{_tail(said['stderr'])}"
+                    return f"not loaded in time; it said: {_tail(said['stderr'])}"
                 for key, _ in ready:
                     chunk = os.read(key.fd, 65536)
                     said[key.data] = (said[key.data] + chunk)[-8192:]
@@ -108,7 +108,7 @@ class Proof:
         if said["word"] == self.WORD:
             return ""
         code = child.wait(deadline.timeout())
-        return f"ended with exit code {code} before it was loaded; it said:\n{_tail(said['stderr'])}"
+        return f"ended with exit code {code} before it was loaded; it said: {_tail(said['stderr'])}"
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         if child.poll() is None:
@@ -133,4 +133,7 @@ def in_preflight() -> int | None:
 
 
 def _tail(said: bytes) -> str:
-    return said.decode("utf-8", "replace").strip() or "nothing"
+    """What it ended with, and below that all: history and status have room for the first line alone."""
+    text = said.decode("utf-8", "replace").strip() or "nothing"
+    last = text.splitlines()[-1]
+    return text if text == last else f"{last}\n{text}"

@@ -19,7 +19,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 def check_name(name: str) -> str:
     """*name* itself; ConfigError unless it can be a file name: letters, digits, ``._-``, up to 64."""
-    if not NAME.fullmatch(name):
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise ConfigError(
             f"name {name!r}: use up to 64 letters, digits, '.', '_' or '-', no dot or '-' first"
         )

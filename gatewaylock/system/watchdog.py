@@ -17,6 +17,7 @@ import faulthandler
 import logging
 import os
 import queue
+import stat
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -197,9 +198,13 @@ def never_blocking_stderr() -> int | None:
     """A descriptor for stacks that nobody's full pipe can hold: stderr opened anew, non-blocking.
 
     A new open file description, because O_NONBLOCK on stderr itself would change it for every
-    process that shares it.  A socket cannot be opened anew (journald); there a copy has to do.
+    process that shares it.  A socket cannot be opened anew (journald); there a copy has to do.  So it
+    does for a file, which holds nobody: two descriptions of one file have two positions in it, and what
+    is written by the one (``2> log`` does not append) is written over by the other.
     """
     try:
+        if stat.S_ISREG(os.fstat(2).st_mode):
+            return os.dup(2)
         return os.open("/dev/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
         pass

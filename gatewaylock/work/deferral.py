@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection
 
 from ..core.deadline import NEVER, Deadline
-from .names import quoted, some
+from .names import callable_or_raise, quoted, some
 
 log = logging.getLogger("gatewaylock.restarts")
 
@@ -37,6 +37,7 @@ class Deferral:
         max_wait: float,
         on_report: Report | None,
     ) -> None:
+        callable_or_raise("pending", pending)
         self._pending, self._restart, self._on_report = pending, restart, on_report
         self._poll = max(LEAST_POLL, poll)
         self._began = time.monotonic()

@@ -13,18 +13,12 @@ from typing import Any, TypeVar
 
 from ..core.errors import DRAINING, GatewayDrainingError, LaneClearedError, WorkLostError
 from .crew import Crew, Worker
-from .names import some
+from .names import MAIN, lane_name, some
 from .queues import Queues
 from .task import OnWait, Task
 
 T = TypeVar("T")
 log = logging.getLogger("gatewaylock.lanes")
-
-MAIN = "main"
-
-
-def _named(lane: str) -> str:
-    return lane if lane.strip() else MAIN
 
 
 class Lanes:
@@ -73,7 +67,7 @@ class Lanes:
         there is no thread to run it and none can be started; TypeError for what cannot be called.
         """
         task = Task(fn, args, kw, warn_after, on_wait, self._forgotten)
-        name = lane if lane.strip() else MAIN
+        name = lane_name(lane)
         if not self._acquire(False):
             self._wait_turn()
         try:
@@ -89,7 +83,7 @@ class Lanes:
     def set_concurrency(self, lane: str, n: int) -> None:
         """At most *n* tasks of *lane* at once from now on; below 1 becomes 1.  Remembered."""
         with self._changed:
-            if self._queues.limit(_named(lane), max(1, n)):
+            if self._queues.limit(lane_name(lane), max(1, n)):
                 self._call_or_log()
 
     # -- what is there -----------------------------------------------------------------------------
@@ -97,7 +91,7 @@ class Lanes:
     def size(self, lane: str = MAIN) -> int:
         """Tasks queued and running in *lane*."""
         with self._changed:
-            place = self._queues.lanes.get(_named(lane))
+            place = self._queues.lanes.get(lane_name(lane))
             return place.size() if place else 0
 
     def total(self) -> int:
@@ -162,10 +156,10 @@ class Lanes:
     def clear(self, lane: str = MAIN) -> int:
         """Fail what is queued in *lane* with LaneClearedError; how many.  Running tasks stay."""
         with self._changed:
-            cleared = self._queues.empty(_named(lane))
+            cleared = self._queues.empty(lane_name(lane))
             self._changed.notify_all()
         for task in cleared:
-            task.fail(LaneClearedError(_named(lane)))
+            task.fail(LaneClearedError(lane_name(lane)))
         return len(cleared)
 
     def abandon(self) -> tuple[str, ...]:

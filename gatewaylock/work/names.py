@@ -8,6 +8,21 @@ from typing import Any
 
 LONGEST = 80
 MOST = 20
+MAIN = "main"
+
+
+def lane_name(lane: str) -> str:
+    """Which lane is meant: blank is "main".  TypeError for what is no string."""
+    try:
+        return lane if lane.strip() else MAIN
+    except AttributeError:
+        raise TypeError(f"a lane is named by a string, not by {lane!r}") from None
+
+
+def callable_or_raise(what: str, fn: object) -> None:
+    """TypeError where *fn* cannot be called: now, and not weeks later when it is wanted."""
+    if not callable(fn):
+        raise TypeError(f"{what} has to be a function that can be called, not {fn!r}")
 
 
 def quoted(name: str, longest: int = LONGEST) -> str:

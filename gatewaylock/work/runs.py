@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from .names import quoted, some
+from .names import callable_or_raise, quoted, some
 
 log = logging.getLogger("gatewaylock.runs")
 
@@ -85,7 +85,11 @@ class Runs:
 
         *abort* asks it to give up; it SHOULD return at once and MAY raise (then it did not work).
         *is_compacting* says whether the run does maintenance that is safe to abort just now.
+        Nothing is refused here, not even while the gateway drains, which then waits for one run more: where
+        runs follow each other, look at ``lanes.admits()`` before each.  TypeError for what cannot be called.
         """
+        callable_or_raise("abort", abort)
+        callable_or_raise("is_compacting", is_compacting)
         run = Run(id, abort, is_compacting, self._end)
         with self._changed:
             self._runs[id] = run

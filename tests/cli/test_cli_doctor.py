@@ -447,6 +447,7 @@ def test_a_gateway_that_does_not_answer_is_told_of(run_dir: Path) -> None:
     with started(sys.executable, "-m", "gatewaylock", "run", *words) as said:
         said.hears("serving")
         said.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, said.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # each thread of it, too
         about = Case.of(parse(["doctor", *words], {}), {}, patience=0.2)
         assert list(doors.control_socket(about)) == [("fail", "no answer within 0.2 s")]
         [(state, text)] = place.lock(about)

@@ -106,6 +106,12 @@ def test_every_public_name_and_what_a_gateway_owns_is_there_as_it_is_called(
     modes = re.search(r"^( +restart_mode +)auto .*\n( +)spawn", text, re.MULTILINE)
     assert modes and len(modes[1]) == len(modes[2]), "columns are columns still"
     assert re.search(r"^  gateway.lanes\n(.*\n)+?    \.submit\(fn: Callable", text, re.MULTILINE)
+    assert re.search(
+        r"^  gatewaylock\.serve\.serve\(gateway: .*\n(.*\n)+?    Serve the WSGI application",
+        text,
+        re.MULTILINE,
+    )
+    assert re.search(r"^  gatewaylock\.admin\.Admin\(host: str, port: int", text, re.MULTILINE)
     assert " at 0x" not in text and ": '" not in text
 
 

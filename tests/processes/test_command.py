@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -77,6 +78,10 @@ def test_a_broken_next_version_is_refused_with_its_traceback_and_the_old_one_ser
         assert done.returncode == 1
         assert "restart refused: the next version ended with exit code 1 before it was loaded" in done.stderr
         assert "OSError: no database" in done.stderr
+        past = gateway(
+            "history", "--run-dir", run_dir
+        ).stdout  # a line for each: it must not end with "it said:"
+        assert re.search("^.*restart not done.*it said: .*OSError: no database", past, re.MULTILINE), past
         assert (status(run_dir)["life"], status(run_dir)["ready"]) == (1, True)
         application(tmp_path)
         assert "life 2 serves" in gateway("restart", "--run-dir", run_dir).stdout

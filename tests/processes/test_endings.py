@@ -394,7 +394,7 @@ def test_starts_that_die_young_are_tried_again_later_and_later_and_loudly(run_di
 def test_a_stop_is_served_while_the_next_try_is_waited_for(run_dir: Path) -> None:
     died_before(run_dir, 20)
     with lives(run_dir, start="gateway.life > 1 and 1 / 0") as said:
-        said.hears("ERROR the last 20 starts have died within minutes")
+        said.hears("ERROR 20 starts have died young within five minutes: see")
         said.hears("serving: ")
         said.signal(USR1)
         said.hears("ZeroDivisionError")
@@ -419,7 +419,7 @@ def test_starts_that_are_killed_before_they_serve_are_noticed(run_dir: Path) -> 
     assert "killed, or crashed in start(): pid" in last_end(run_dir)
     assert "left no word" in gateway("history", "--name", "lives", "--run-dir", run_dir).stdout
     with lives(run_dir) as said:
-        said.hears("ERROR the last 2 starts have died within minutes")
+        said.hears("ERROR 2 starts have died young within five minutes: see")
         said.hears("serving: ")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -205,3 +206,16 @@ def test_a_disarmed_watchdog_leaves_no_thread_and_no_descriptor() -> None:
         if thread.name == "gatewaylock-watchdog":
             thread.join(5)
             assert not thread.is_alive()
+
+
+def test_stacks_and_log_do_not_overwrite_each_other_in_a_file(tmp_path: Path) -> None:
+    """As after ``program > log 2>&1``: no O_APPEND, one position shared by all who inherit it."""
+    words = [sys.executable, "-c", SETUP + ARMED + HANGS["event"]]
+    with open(tmp_path / "log", "wb") as file:
+        done = subprocess.run(words, stdout=file, stderr=file, timeout=30, env=environment())
+    said = (tmp_path / "log").read_text()
+    assert done.returncode == 7, said
+    assert re.search(r"^(Current thread|Thread) 0x[0-9a-f]+ .*\(most recent call first\):$", said, re.M), said
+    assert said.startswith(("Current thread 0x", "Thread 0x")), said  # its first line is whole
+    assert said.count("(most recent call first):") >= 2, said
+    assert "\nshutdown timed out; exiting without full cleanup\nunfinished: the guilty one\n" in said

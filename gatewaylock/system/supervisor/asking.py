@@ -57,8 +57,8 @@ def told_by_operator(environ: Mapping[str, str], option: float | None) -> Patien
             raise ConfigError(f"{name} {text!r}: seconds are needed, or infinity") from None
     if seconds is None:
         return None
-    if not (0 < seconds <= WEEK or seconds == math.inf):
-        raise ConfigError(f"{name} {seconds:g}: use more than 0 s, up to a week, or infinity")
+    if not (isinstance(seconds, (int, float)) and (0 < seconds <= WEEK or seconds == math.inf)):
+        raise ConfigError(f"{name} {seconds!r}: use more than 0 s, up to a week, or infinity")
     return Patience(seconds, name)
 
 
