@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from .core.deadline import Deadline
@@ -33,7 +34,7 @@ from .system.image import Unclaimed
 from .system.proof import Proof, in_preflight
 from .system.rundir import RunDir, check_name
 from .work.lanes import Lanes
-from .work.permit import Restarts
+from .work.permit import LONGEST_REASON, Restarts
 from .work.runs import Runs
 
 log = logging.getLogger("gatewaylock.gateway")
@@ -232,6 +233,8 @@ class Gateway:
         if house is None or requests is None or self._vitals.phase is Phase.EXITED:
             answer(Verdict.no("the gateway does not run"))
             return
+        # No longer than one over the control socket: the next image gets it in its environment.
+        request = replace(request, reason=request.reason[:LONGEST_REASON])
         if request.action is Action.STOP:
             requests.stopping.soon(request.cause)  # before it is heard: the loop may take the event back
         house.inbox.post(Ask(request, answer))

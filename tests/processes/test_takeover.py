@@ -261,6 +261,31 @@ def test_a_version_that_hangs_before_its_gateway_does_not_keep_the_name_of_one_t
         assert eventually(lambda: is_free(run_dir, "lives"))
 
 
+@pytest.mark.parametrize("mode", EVERY)
+def test_a_reason_of_any_length_costs_no_fresh_image(run_dir: Path, mode: str) -> None:
+    """The next image gets it in its environment, where 128 KiB are too many."""
+    before = "Server.pause = Server.resume = lambda self: None"
+    options = f"dict(restart_mode={mode!r}, probation=0)"
+    with alone(run_dir, BEFORE=before, OPTIONS=options) as said:
+        said.hears("serving: ")
+        said.do("gateway.request_restart('x' * 200_000)")
+        said.hears("serving: .*life=2")
+        assert "reason given: 'xxx" in said.text() and "WARNING" not in said.text()
+
+
+def test_who_is_refused_work_in_an_overlap_is_told_to_leave_as_well(run_dir: Path) -> None:
+    """The server is paused before the lanes close, and these open again before it is resumed."""
+    lanes = "say({!r}, gateway.lanes.submit(int, 7).result())"
+    before = "\n".join(f"Server.{name} = lambda self: {lanes.format(name)}" for name in ("pause", "resume"))
+    start = "if gateway.life == 2: raise RuntimeError('no')"
+    with alone(run_dir, BEFORE=before, START=start, OPTIONS="dict(restart_mode='overlap')") as said:
+        said.hears("serving: ")
+        said.do("gateway.request_restart('a broken one')")
+        said.hears("pause 7")
+        said.hears("falling back")
+        said.hears("resume 7")
+
+
 @pytest.mark.parametrize("mode", FRESH)
 def test_where_the_pid_must_stay_it_is_said_and_exec_takes_its_place(run_dir: Path, mode: str) -> None:
     """A shell that becomes "supervise", as daemontools names its watcher."""
