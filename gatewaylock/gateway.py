@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .control.protocol import LONGEST_REASON
 from .core.deadline import Deadline
 from .core.errors import GatewayError
 from .core.events import Event
 from .core.limits import Limits
-from .core.plan import Action, Mode, Phase, Request, Status, Verdict
+from .core.plan import LONGEST_REASON, Action, Mode, Phase, Request, Status, Verdict
 from .loop import audit
 from .loop.annex import Annex
 from .loop.birth import Birth
@@ -103,7 +102,7 @@ class Gateway:
         self._vitals = Vitals(self._inherited, host.pid())
         self._house: House | None = None
         self._requests: Requests | None = None
-        self._meeting = threading.Lock()  # of run() and the stops that come before it
+        self._meeting = threading.RLock()  # of run() and a stop before it, which a signal handler may want
         self._early: Ask | None = None
 
     # -- what it owns ------------------------------------------------------------------------------
@@ -186,8 +185,7 @@ class Gateway:
         self._unclaimed.claimed()
         with self._meeting:
             house = House(self._options, self._around, self._work, self, self._inherited)
-            requests = Requests(house, self._vitals)
-            self._house, self._requests = house, requests
+            self._house, self._requests = house, (requests := Requests(house, self._vitals))
             if self._early:
                 house.inbox.post(self._early)
         for listener in (audit.hear, house.tell, self._vitals.callbacks.hear):
@@ -238,10 +236,7 @@ class Gateway:
         self.post(Request(Action.RESTART, "restart request", reason, chosen, force))
 
     def post(self, request: Request, answer: Callable[[Verdict], object] = lambda verdict: None) -> None:
-        """The same for any request; *answer* is called at once, on the loop's thread, with what comes of it.
-
-        Its reason is cut at 200 characters: it goes to the next image, and to everybody who asks.
-        """
+        """The same for any request; *answer* is called at once, on the loop's thread, with what comes of it."""
         with self._meeting:
             house, requests = self._house, self._requests
             if house is None and request.action is Action.STOP:  # for the run() to come
@@ -257,10 +252,8 @@ class Gateway:
 
     def status(self) -> Status:
         """What it is doing at this moment."""
-        addresses = self._house.listeners.addresses() if self._house else ()
-        return report(
-            self._options, self._vitals, self._work, pid=self._around.host.pid(), addresses=addresses
-        )
+        at = self._house.listeners.addresses() if self._house else ()
+        return report(self._options, self._vitals, self._work, pid=self._around.host.pid(), addresses=at)
 
     def history(self) -> list[dict[str, Any]]:
         """What has happened to gateways of this name, oldest first; read from the run directory."""

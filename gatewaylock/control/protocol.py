@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import GatewayError
 from ..core.facts import Peer
-from ..core.plan import QUIET_LIMIT, Action, Mode, Request
+from ..core.plan import LONGEST_REASON, QUIET_LIMIT, Action, Mode, Request
 
 VERSION = 1
 #: the longest line that is asked, in bytes
@@ -18,7 +18,6 @@ LINE = 65536
 LOOKS = ("status", "watch", "ping")
 VERBS = (*LOOKS, *(action.value for action in Action))
 LONGEST_QUIET = 86400.0
-LONGEST_REASON = 200
 LONGEST_ITEM = 40
 
 #: why something was refused, for programs

@@ -115,6 +115,10 @@ MODES = {
 }
 
 
+#: characters of a reason: it goes to the next image, and to everybody who asks
+LONGEST_REASON = 200
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked for, and why; made once, where it was asked.

@@ -82,7 +82,7 @@ class Handing:
         text = f"life {vitals.life + 1} serves (pid {pid}){vitals.took()}"
         for request in vitals.again:
             self.successor.say("again", request.reason)
-            text += "; one more restart follows"
+        text += "; one more restart follows" if vitals.again else ""
         vitals.code, vitals.farewell = 0, (text, Action.RESTART)
         vitals.handed_over = True
         vitals.step("leave")

@@ -37,8 +37,9 @@ class Overlap:
     def begin(self, request: Request, handing: Handing) -> None:
         """Pass the admission on."""
         self._vitals.request = request
-        self._house.work.lanes.close()
+        # In this order, and back in the other: who is refused work here is told to leave as well.
         self._vitals.admission.want("pause")
+        self._house.work.lanes.close()
         handing.go()
         handing.due = Deadline.after(self._house.options.limits.start)
         if handing.fault:
@@ -66,6 +67,7 @@ class Overlap:
     def _succeed(self, handing: Handing) -> None:
         vitals, limits = self._vitals, self._house.options.limits
         text = f"life {vitals.life + 1} serves (pid {handing.successor.pid}){vitals.took()}"
+        text += "; one more restart follows" if vitals.again else ""
         self._house.announce(vitals.outcome(text, handing.successor.pid, Action.RESTART))
         assert vitals.request is not None
         self._go_down(vitals.request, Deadline.after(limits.drain + limits.shutdown))
@@ -75,8 +77,8 @@ class Overlap:
         vitals = self._vitals
         handing.take_back()
         if vitals.phase is Phase.SERVING:
-            vitals.admission.want("resume")
             self._house.work.lanes.open()
+            vitals.admission.want("resume")
         else:  # it was quiet, and stays so until that is over
             self._house.work.lanes.close(QUIET)
         self._house.work.restarts.settled()

@@ -2,7 +2,9 @@
 
 asked for            while serving    while restarting       while stopping
 restart (a signal)   needs a permit   ignored, permit kept   ignored, permit kept
-restart (a person)   drain, close     joins it               refused
+restart (a person)   drain, close     joins it, or one more  refused
+
+One more where a successor loads, or has loaded, its version: what is asked for now may not be in it.
 """
 
 from __future__ import annotations
@@ -39,11 +41,11 @@ class Restarting:
     def restart(self, request: Request) -> Verdict:
         """A restart that was asked for; what is said to it."""
         vitals = self._vitals
-        if (vitals.handing or vitals.channel) and vitals.stops == 0:
+        if self._too_late() and vitals.stops == 0:
             log.info("received %s during restart; one more follows", request.cause)
             vitals.again.append(request)
             return Verdict(
-                True, "a restart is under way whose version is loaded already; one more follows it"
+                True, "a restart is under way whose version may be loaded already; one more follows it"
             )
         if vitals.busy:
             log.info("received %s during shutdown; ignoring", request.cause)
@@ -67,6 +69,12 @@ class Restarting:
         else:
             self._prove(request, mode)
         return Verdict(True, said)
+
+    def _too_late(self) -> bool:
+        """Whether the restart under way has taken its version, or may have."""
+        vitals = self._vitals
+        loads = vitals.proving is not None and isinstance(vitals.proving.proof, Warming)
+        return bool(loads or vitals.handing or vitals.channel)
 
     def again(self) -> None:
         """However many restarts were asked for too late for the one that is over: they become one more."""
@@ -95,6 +103,7 @@ class Restarting:
         )
         log.error(text, state, fault, extra=about)
         self._house.announce(vitals.outcome(f"restart refused: the next version {fault}", self._house.pid))
+        self.again()
 
     def _take_hold(self, proof: object) -> str:
         """Listen to the successor, where there is one; why that cannot be, else empty."""

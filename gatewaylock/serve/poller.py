@@ -45,7 +45,6 @@ class Poller:
     def leave(self, *, sweep: bool, linger: float) -> None:
         """Accept no more (*sweep*: but what waits in the kernel's queue), answer, close, end."""
         self._sweep, self._linger = sweep, min(self._linger, linger)
-        self._adj.paused = False  # who waits since a pause is swept in as well
         self._adj.leaving = True
         self._doors[0].pull_trigger()
 
@@ -75,6 +74,8 @@ class Poller:
         """The next step of leaving.  False when nothing is left to do."""
         if not self._shut:
             self._shut = True
+            # Not before we look: who waits since a pause is swept in on a stop, and else somebody else's.
+            self._adj.paused = False
             for door in self._doors:
                 door.leave(self._sweep)
         now, self._next = time.monotonic(), math.inf

@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -42,14 +43,18 @@ HUNG_UP = (errno.EPIPE, errno.ECONNRESET, errno.EBADF)
 
 #: Single-threaded, so that its fork is safe, and gone afterwards.  It stays until the old process holds a
 #: pidfd of the child: only then is the number sure to be that of the child.  Not for ever: the old process
-#: may be killed, and a child that it has forked meanwhile hold the other end of the input.
+#: may be killed, and a child that it has forked meanwhile hold the other end of the input.  The alarm survives the
+#: exec: a version that hangs as it loads would keep the name although we were killed meanwhile.
 HELPER = f"""
-import os, select, sys
+import os, select, signal, sys
 os.set_blocking(0, True)
 child = os.fork()
 if not child:
     try:
         os.setsid()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+        signal.alarm(int(sys.argv[2]))
         for name, value in list(os.environ.items()):
             if {PID_TO_COME!r} in value:
                 os.environ[name] = value.replace({PID_TO_COME!r}, str(os.getpid()))
@@ -57,9 +62,9 @@ if not child:
         os.dup2(null, 0)
         os.dup2(int(sys.argv[1]), 1)
         os.closerange(int(sys.argv[1]), int(sys.argv[1]) + 1)
-        os.execv(sys.argv[2], sys.argv[2:])
+        os.execv(sys.argv[3], sys.argv[3:])
     except OSError as error:
-        os.write(2, f"cannot start {{sys.argv[2]}}: {{error}}\\n".encode())
+        os.write(2, f"cannot start {{sys.argv[3]}}: {{error}}\\n".encode())
     finally:
         os._exit(127)
 os.write(1, b"%d\\n" % child)
@@ -181,6 +186,7 @@ class Successor:
         self._host, self._line = host, line
         self._pidfd = -1
         self._lock = threading.Lock()  # a stop may end it while another thread still starts it
+        self._ending = threading.Lock()  # or sees it end: the second to come must find nothing left to close
         self._ended = False
         self.pid = 0
         self._ours: Channel | None = None
@@ -191,7 +197,7 @@ class Successor:
         try:
             log_to = os.dup(1)
             try:
-                helper = self._helper(replace(handoff(theirs.fd), pid=0), log_to)
+                helper = self._helper(replace(handoff(theirs.fd), pid=0), log_to, deadline)
             finally:
                 close(log_to)
         finally:
@@ -207,12 +213,13 @@ class Successor:
             self.end()
             raise OSError("it was called off")
 
-    def _helper(self, left: Handoff, log_to: int) -> subprocess.Popen[bytes]:
+    def _helper(self, left: Handoff, log_to: int, deadline: Deadline) -> subprocess.Popen[bytes]:
         from subprocess import PIPE
 
         from .notify import for_successor
 
-        words = [self._line.argv[0], "-I", "-S", "-c", HELPER, str(log_to), *self._line.argv]
+        seconds = math.ceil(deadline.left()) + 1  # its run() calls the alarm off
+        words = [self._line.argv[0], "-I", "-S", "-c", HELPER, str(log_to), str(seconds), *self._line.argv]
         environ = for_successor(self._line.environ, self._host.pid(), PID_TO_COME)
         return self._host.popen(
             words,
@@ -262,10 +269,11 @@ class Successor:
         """
         with self._lock:
             self._ended = True
-        self.say("end")
-        if self.signal(signal.SIGKILL):
-            self.gone(Deadline.after(5))
-        self.close()
+        with self._ending:
+            self.say("end")
+            if self.signal(signal.SIGKILL):
+                self.gone(Deadline.after(5))
+            self.close()
 
     def close(self) -> None:
         """Let it go: it is on its own."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..core.errors import RestartFailed
+from ..core.plan import LONGEST_REASON
 from .deferral import Deferral, Pending, Report
 
 log = logging.getLogger("gatewaylock.restarts")
@@ -18,7 +19,6 @@ Audit = Mapping[str, object]
 PERMIT = 5.0  # seconds a permit lasts, beyond the delay it was given for
 COOLDOWN = 30.0  # seconds between two restarts that programs asked for
 LONGEST_DELAY = 60.0
-LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)

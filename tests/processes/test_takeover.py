@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -109,10 +110,17 @@ Server.pause = Server.resume = lambda self: None
 def forking(run_dir: Path, start: str, options: str, before: str = "") -> Iterator[Program]:
     """One of FORKS that serves; all its successors and their children are killed at the end."""
     env = {"START": start, "BEFORE": before, "OPTIONS": f"dict({options}, allow_sigusr1=True)"}
+    with alone(run_dir, **env) as said:
+        said.hears("serving: ")
+        said.signal(signal.SIGUSR1)
+        yield said
+
+
+@contextmanager
+def alone(run_dir: Path, **env: str) -> Iterator[Program]:
+    """One of lives.py; what it leaves, in sessions of their own, is killed at the end."""
     with python("lives.py", run_dir, **env) as said:
         try:
-            said.hears("serving: ")
-            said.signal(signal.SIGUSR1)
             yield said
         finally:
             while left := pids(run_dir, str(PROGRAMS / "lives.py")):
@@ -166,8 +174,8 @@ def test_the_limit_of_the_start_does_not_cut_the_probation(run_dir: Path) -> Non
 HOLDS = """
 import gatewaylock.system.successor as room
 real = room.Successor._helper
-def helper(self, left, log_to):
-    found = real(self, left, log_to)
+def helper(self, *what):
+    found = real(self, *what)
     fork()
     return found
 if gateway.life == 1:
@@ -190,9 +198,92 @@ def test_a_late_request_becomes_one_more_restart_with_every_reason(run_dir: Path
             os.kill(said.pid, 0)
             assert serves(run_dir)
             gateway("restart", "--no-wait", "--run-dir", run_dir, "--reason", reason)
-        said.hears("reason given: .*second")
+        said.hears("reason given: .*second; third")
         said.hears("life=3")
         assert eventually(lambda: serves(run_dir))
+
+
+@pytest.mark.parametrize("mode", FRESH)
+def test_a_request_while_the_successor_loads_is_not_answered_by_what_it_has_loaded(
+    run_dir: Path, mode: str
+) -> None:
+    """The versions: one that serves, two that do not load, one that does; the second has been read by then."""
+    version = run_dir / "version"
+    version.write_text("")
+    before = (
+        "Server.pause = Server.resume = lambda self: None\n"
+        f"version = open({str(version)!r}).read()\nsay('read', version)\n"
+        "'slow' in version and [gate := open(version.split()[1]), gate.read(), exit(1)]"
+    )
+    gate = run_dir / "gate"
+    os.mkfifo(gate)
+    options = f"dict(restart_mode={mode!r}, allow_sigusr1=True, probation=0.1)"
+    with alone(run_dir, BEFORE=before, OPTIONS=options) as said:
+        said.hears("serving: ")
+        version.write_text(f"slow {gate}")
+        said.do("gateway.request_restart('one')")
+        said.hears("read slow")
+        version.write_text("fixed")
+        for reason in ("two", "three"):
+            said.do(f"say(gateway.request_restart({reason!r}))")
+        said.hears("received .*; one more follows")
+        said.hears("received .*; one more follows")
+        with open(gate, "w"):
+            pass
+        said.hears("restart refused, this gateway still serves")
+        said.hears("reason given: 'two; three'")
+        said.hears("read fixed")
+        pid = int(said.hears(r"serving: .*pid=(\d+) life=2")[1])
+        assert said.popen.wait(20) == 0
+        os.kill(pid, signal.SIGTERM)
+        assert eventually(lambda: is_free(run_dir, "lives"))
+
+
+@pytest.mark.parametrize("mode", FRESH)
+def test_a_version_that_hangs_before_its_gateway_does_not_keep_the_name_of_one_that_was_killed(
+    run_dir: Path, mode: str
+) -> None:
+    mark = run_dir / "mark"
+    options = (
+        "(open(os.environ['MARK'], 'w').write(str(os.getpid())), threading.Event().wait()) "
+        f"if 'GATEWAYLOCK_HANDOFF' in os.environ else dict(restart_mode={mode!r}, limits=Limits(preflight=2))"
+    )
+    before = "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)"
+    with alone(run_dir, OPTIONS=options, BEFORE=FORKS + before, MARK=str(mark)) as said:
+        said.hears("serving: ")
+        said.do("gateway.request_restart()")
+        assert eventually(lambda: mark.exists() and mark.read_text())
+        successor = os.pidfd_open(int(mark.read_text()))
+        said.popen.kill()
+        ended = select.select([successor], [], [], 20)[0]
+        os.close(successor)
+        assert ended, "still there"
+        assert eventually(lambda: is_free(run_dir, "lives"))
+
+
+@pytest.mark.parametrize("mode", EVERY)
+def test_a_reason_of_any_length_costs_no_fresh_image(run_dir: Path, mode: str) -> None:
+    """The next image gets it in its environment, where 128 KiB are too many."""
+    before = "Server.pause = Server.resume = lambda self: None"
+    options = f"dict(restart_mode={mode!r}, probation=0)"
+    with alone(run_dir, BEFORE=before, OPTIONS=options) as said:
+        said.hears("serving: ")
+        said.do("gateway.request_restart('x' * 200_000)")
+        said.hears("serving: .*life=2")
+        assert "reason given: 'xxx" in said.text() and "WARNING" not in said.text()
+
+
+def test_who_is_refused_work_in_an_overlap_is_told_to_leave_as_well(run_dir: Path) -> None:
+    """The server is paused before the lanes close, and these open again before it is resumed."""
+    lanes = "say({!r}, gateway.lanes.submit(int, 7).result())"
+    before = "\n".join(f"Server.{name} = lambda self: {lanes.format(name)}" for name in ("pause", "resume"))
+    start = "if gateway.life == 2: raise RuntimeError('no')"
+    with alone(run_dir, BEFORE=before, START=start, OPTIONS="dict(restart_mode='overlap')") as said:
+        said.hears("serving: ")
+        said.do("gateway.request_restart('a broken one')")
+        said.hears("pause 7")
+        said.hears("falling back")
+        said.hears("resume 7")
 
 
 @pytest.mark.parametrize("mode", FRESH)

@@ -306,3 +306,26 @@ def test_the_listener_is_neither_closed_nor_shut_down() -> None:
             connection, _ = own.accept()
             connection.close()
         assert own.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+
+
+def test_what_waits_since_a_pause_is_somebody_elses_whenever_the_poller_looks() -> None:
+    """An overlap: the successor accepts already. Whoever ends a pause waits here until the poller has turned."""
+    own, gateway = listener(), PaperGateway(Deadline.after(10))
+    server = serve(gateway, echo, [own])
+    server.pause()
+    with socket.create_connection(own.getsockname()):
+
+        class Slow(type(server._poller._adj)):  # type: ignore[misc]
+            def __setattr__(self, name: str, value: object) -> None:
+                super().__setattr__(name, value)
+                if name == "paused" and threading.current_thread() is closer:
+                    server._poller._doors[0].pull_trigger()
+                    eventually(server.connections, 0.5)
+
+        server._poller._adj.__class__ = Slow
+        closer = threading.Thread(target=closing(server))
+        closer.start()
+        closer.join(10)
+        own.settimeout(5)
+        own.accept()[0].close()
+    own.close()
