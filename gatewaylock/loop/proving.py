@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..core.deadline import Deadline
 from ..core.plan import Request
-from ..system import image
+from ..system import image, proof
 from ..system.image import Handoff
 from ..system.successor import Successor
 from .messages import Proved
@@ -28,11 +28,16 @@ class Proof(Protocol):
 
 
 class Warming:
-    """The trial of a successor: it loads, says so, and stays to take over."""
+    """The trial of a successor: it loads, says so, and stays to take over.
+
+    What it says goes where our log goes.  Where it ends without a word to us, it is loaded once more
+    by a child that is listened to: whoever has asked hears why.
+    """
 
     def __init__(self, around: Surroundings, handoff: Callable[[int, tuple[int, ...]], Handoff]) -> None:
         self.successor = Successor(around.host, around.line)
         self._host, self._handoff = around.host, handoff
+        self._listened_to = proof.Proof(around.host, around.line)
 
     def run(self, deadline: Deadline) -> str:
         """Empty when the successor is warm, else why it is not; it is ended then."""
@@ -49,11 +54,13 @@ class Warming:
         if word.say == "warm":
             return ""
         self.successor.end()
-        said = {"gone": "ended before it was loaded: the log says why", "late": "not loaded in time"}
-        return said.get(word.say, word.error or word.say)
+        if word.say == "gone":
+            return self._listened_to.run(deadline) or "ended before it was loaded: the log says why"
+        return "not loaded in time" if word.say == "late" else word.error or word.say
 
     def cancel(self) -> None:
         """End the successor."""
+        self._listened_to.cancel()
         self.successor.end()
 
 

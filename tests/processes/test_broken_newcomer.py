@@ -133,20 +133,20 @@ def mounted(where: Path, *options: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("raise OSError('no database')", ["no database"]),
-        ("this is no Python", ["SyntaxError"]),
-        ("os._exit(0)", ["exit code 0 before it was loaded", "ended before it was loaded"]),
-        ("os.kill(os.getpid(), 9)", ["exit code -9", "ended before it was loaded"]),
-        ("threading.Event().wait()", ["not loaded in time"]),
+        ("raise OSError('no database')", "no database"),
+        ("this is no Python", "SyntaxError"),
+        ("os._exit(0)", "exit code 0 before it was loaded"),
+        ("os.kill(os.getpid(), 9)", "exit code -9"),
+        ("threading.Event().wait()", "not loaded in time"),
     ],
     ids=["raises", "syntax error", "exits 0", "kills itself", "hangs"],
 )
 def test_a_version_that_does_not_load_is_refused(
-    run_dir: Path, tmp_path: Path, mode: str, code: str, why: list[str]
+    run_dir: Path, tmp_path: Path, mode: str, code: str, why: str
 ) -> None:
     with deployed(run_dir, tmp_path, mode) as version:
         version.plan("at import", code)
-        version.is_refused(*why)
+        version.is_refused(why)
         version.works_when_fixed()
 
 
@@ -236,7 +236,7 @@ def test_an_interpreter_that_is_gone_or_another_one_is_refused(
         python.unlink()
         python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')  # without our packages
         python.chmod(0o700)
-        version.is_refused("No module named", "ended before it was loaded")
+        version.is_refused("No module named")
         python.unlink()
         python.symlink_to(sys.executable)
         version.works_when_fixed()
@@ -271,11 +271,11 @@ def test_a_run_directory_that_is_no_longer_ours_alone_refuses_every_restart(
 ) -> None:
     with deployed(run_dir, tmp_path, mode) as version:
         run_dir.chmod(0o777)
-        version.is_refused("others can write to it", "ended before it was loaded")
+        version.is_refused("others can write to it")
         run_dir.chmod(0o700)
         if os.geteuid() == 0:
             os.chown(run_dir, 65534, -1)
-            version.is_refused("belongs to uid 65534", "ended before it was loaded")
+            version.is_refused("belongs to uid 65534")
             os.chown(run_dir, 0, -1)
         version.works_when_fixed()
 
