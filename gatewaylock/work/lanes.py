@@ -103,7 +103,7 @@ class Lanes:
         return len(self._queues.running)
 
     def admits(self) -> bool:
-        """Whether new tasks are accepted.  Takes no lock."""
+        """Whether new tasks are accepted.  Takes no lock.  Who polls for work asks this before each poll."""
         return not self._closed
 
     def queued_count(self) -> int:
