@@ -27,6 +27,7 @@ pulse      signs of life
 annex      a door that outlives lives, such as an admin page
 news       who wants to know what happens
 proving    the next version is tried in a child
+late       what was asked too late for it goes to the process that takes over
 shutdown   a life ends: drain, close, on a thread of its own
 respawn    how the next life begins
 run        the turns from phase to phase, and the way out

@@ -15,6 +15,7 @@ import threading
 from ..core.deadline import NEVER, Deadline
 from ..core.plan import Action
 from ..system.successor import Successor, Word
+from . import late
 from .house import House
 from .messages import Heard
 from .vitals import Vitals
@@ -81,7 +82,7 @@ class Handing:
         log.info("restart mode: full process restart (spawned pid %d)", pid)
         text = f"life {vitals.life + 1} serves (pid {pid}){vitals.took()}"
         for request in vitals.again:
-            self.successor.say("again", request.reason)
+            self.successor.say("again", late.told(request))
         text += "; one more restart follows" if vitals.again else ""
         vitals.code, vitals.farewell = 0, (text, Action.RESTART)
         vitals.handed_over = True

@@ -12,6 +12,7 @@ from ..core.plan import Action, Phase, Request, Verdict
 from ..core.tried import tried
 from ..system.inbox import Meaning
 from ..system.successor import Word
+from . import late
 from .cancelling import Cancelling
 from .descent import Descent
 from .handing import Handing
@@ -177,7 +178,7 @@ class Requests:
         if word.say == "end":
             self._asked(Request(Action.STOP, "the process before us"))
         elif word.say == "again":
-            self._vitals.again.append(Request(Action.RESTART, "late restart request", word.error))
+            self._vitals.again.append(late.heard(word.error))
         elif self._vitals.channel:
             self._vitals.alone()
             self.restarting.again()

@@ -44,7 +44,9 @@ class Respawn:
             case Mode.SPAWN | Mode.OVERLAP:
                 self._hand_over()
             case Mode.IN_PROCESS:
-                log.info("restart mode: in-process restart (%s)", self._house.options.mode_why)
+                request = self._vitals.request
+                why = "asked for" if request and request.mode else self._house.options.mode_why
+                log.info("restart mode: in-process restart (%s)", why)
                 self._again()
 
     def _mode(self) -> Mode:

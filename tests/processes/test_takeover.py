@@ -190,16 +190,21 @@ def test_a_child_forked_during_the_proof_does_not_hold_it(run_dir: Path) -> None
         old.hears("serving: .*life=2", 10)
 
 
-def test_a_late_request_becomes_one_more_restart_with_every_reason(run_dir: Path) -> None:
+def test_late_requests_become_one_more_restart_with_every_reason_as_the_last_has_asked(run_dir: Path) -> None:
     with page(run_dir, "overlap", "--probation", "1") as said:
         gateway("restart", "--no-wait", "--run-dir", run_dir, "--reason", "first")
         said.hears("life=2")  # the successor has loaded its version: what is asked now is not in it
         for reason in ("second", "third"):
             os.kill(said.pid, 0)
             assert serves(run_dir)
-            gateway("restart", "--no-wait", "--run-dir", run_dir, "--reason", reason)
+            words = ("--reason", reason, "--mode", "in-process")
+            gateway("restart", "--no-wait", "--run-dir", run_dir, *words)
         said.hears("reason given: .*second; third")
+        said.hears(r"restart mode: in-process restart \(asked for\)")
         said.hears("life=3")
+        said.hears(
+            r"restart done in .*asked by gateway restart \(pid \d+, .* third .*because of 'second; third'"
+        )
         assert eventually(lambda: serves(run_dir))
 
 
