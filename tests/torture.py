@@ -102,7 +102,7 @@ def flooded(run_dir: Path, mode: str, seed: int, seconds: float = 0.6, count: in
     """*count* signals of all kinds in random order.  "stopped" when a stop was among them, else "serves"."""
     draw = random.Random(seed)
     kinds = RESTARTS if seed % 2 else RESTARTS * 15 + STOPS
-    with page(run_dir, mode, "--allow-sigusr1", "--no-escalate", "--probation", "0.1") as said:
+    with page(run_dir, mode, "--allow-sigusr1", "--probation", "0.1") as said:
         sent = set()
         for _ in range(count):
             sent.add(number := draw.choice(kinds))
@@ -116,7 +116,8 @@ def flooded(run_dir: Path, mode: str, seed: int, seconds: float = 0.6, count: in
             assert said.text().count("serving: ") <= before + 2, "restarts without end\n" + said.text()
             return "serves"
         for pid in pids(run_dir):
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         assert eventually(lambda: not pids(run_dir), 20), f"seed {seed}: a stop was lost\n{said.text()}"
         assert is_free(run_dir)
         return "stopped"

@@ -169,7 +169,8 @@ class Requests:
     def _heard(self, handing: Handing) -> None:
         """A stop that reached the successor is one for both of us."""
         if handing.fault == "stopped" and handing is self._vitals.handing and self._vitals.stops == 0:
-            self._asked(Request(Action.STOP, "stop of the successor"))
+            request = Request(Action.STOP, "stop of the successor")
+            self._decided(request, self.stopping.stop(request, accepted=True))
         else:
             self.restarting.overlap.heard(handing)
 

@@ -91,11 +91,15 @@ class Stopping:
         vitals = self._vitals
         return not self._options.escalate and (vitals.phase is Phase.LAME_DUCK or vitals.shutdown is not None)
 
-    def stop(self, request: Request) -> Verdict:
-        """A stop that was asked for; what is said to it."""
+    def stop(self, request: Request, *, accepted: bool = False) -> Verdict:
+        """A stop that was asked for; what is said to it.
+
+        *accepted*: by our successor, which has ended by it, and so it is ignored by no rule.
+        """
         vitals, under_way = self._vitals, self._vitals.shutdown
         due, self._due = self._due, NEVER
-        if vitals.phase is Phase.LAME_DUCK or (under_way and (under_way.stops or not self._options.escalate)):
+        obeys = self._options.escalate or accepted
+        if vitals.phase is Phase.LAME_DUCK or (under_way and (under_way.stops or not obeys)):
             return self._again(request)
         vitals.stops = 1
         vitals.stop_requested.set()
@@ -149,11 +153,11 @@ class Stopping:
                 self._vitals.stop_requested.clear()  # the next life must not take it for its own
             return Verdict(stops, "on its way down already")
         self._vitals.stops += 1
+        self._pass_on()
         if self._vitals.stops >= 3:
             self.exit_at_once(request.cause)
         log.info("received %s again; skipping the rest of the drain", request.cause)
         self._hurry()
-        self._pass_on()
         return Verdict(True, "stopping; the rest of the drain is skipped")
 
     def _hurry(self) -> None:
@@ -163,7 +167,12 @@ class Stopping:
             self._vitals.shutdown.hurry()
 
     def _pass_on(self) -> None:
-        """A successor that was told to go may serve already: the stop is for it as well."""
+        """A successor that was told to go may serve already: the stop is for it as well.
+
+        One that waits for its turn would take our end for it, where that is forced or comes at once.
+        """
         handing = self._vitals.handing
         if handing and handing.told_to_go:
             handing.forward(signal.SIGTERM)
+        elif handing:
+            handing.successor.end()

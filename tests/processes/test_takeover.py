@@ -73,6 +73,36 @@ def test_a_stop_of_either_process_stops_both(run_dir: Path, mode: str) -> None:
             assert eventually(lambda: not pids(run_dir), 15), old.text()
 
 
+@pytest.mark.parametrize(("stops", "code"), [(3, 143), (1, 0)], ids=["at once", "by force"])
+def test_a_stop_that_ends_the_old_process_early_is_no_turn_for_its_successor(
+    run_dir: Path, stops: int, code: int
+) -> None:
+    options = "dict(restart_mode='spawn', allow_sigusr1=True, limits=Limits(stop=0.5))"
+    start = "gateway.life == 1 and gateway.lanes.submit(hold.wait)"
+    with alone(run_dir, START=start, OPTIONS=options, CLOSE="hold.wait()") as said:
+        said.hears("serving: ")
+        said.signal(signal.SIGUSR1)
+        said.hears("draining 1 .* before restart")
+        for _ in range(stops):
+            said.signal(signal.SIGTERM)
+            said.hears("signal SIGTERM received")
+        assert said.popen.wait(20) == code
+        assert eventually(lambda: is_free(run_dir, "lives")), said.text()
+        assert "life=2" not in said.text()
+
+
+def test_a_stop_that_the_successor_has_obeyed_is_one_for_both_whatever_is_ignored(run_dir: Path) -> None:
+    options = "dict(restart_mode='spawn', escalate=False, allow_sigusr1=True)"
+    start = "gateway.life == 2 and (say('starts as', os.getpid()), gateway.stop_requested.wait(60))"
+    with alone(run_dir, START=start, OPTIONS=options) as said:
+        said.hears("serving: ")
+        said.signal(signal.SIGUSR1)
+        os.kill(int(said.hears(r"starts as (\d+)")[1]), signal.SIGTERM)
+        said.hears("received stop of the successor during restart; stopping instead")
+        assert said.popen.wait(20) == 0
+        assert is_free(run_dir, "lives")
+
+
 def test_the_old_process_killed_while_the_successor_is_warm_leaves_it_the_gateway(
     run_dir: Path, tmp_path: Path
 ) -> None:
