@@ -237,6 +237,7 @@ class Gateway:
 
     def post(self, request: Request, answer: Callable[[Verdict], object] = lambda verdict: None) -> None:
         """The same for any request; *answer* is called at once, on the loop's thread, with what comes of it."""
+        request = replace(request, reason=request.reason[:LONGEST_REASON])
         with self._meeting:
             house, requests = self._house, self._requests
             if house is None and request.action is Action.STOP:  # for the run() to come
@@ -248,7 +249,7 @@ class Gateway:
             return
         if request.action is Action.STOP:
             requests.stopping.soon(request.cause)  # before it is heard: the loop may take the event back
-        house.inbox.post(Ask(replace(request, reason=request.reason[:LONGEST_REASON]), answer))
+        house.inbox.post(Ask(request, answer))
 
     def status(self) -> Status:
         """What it is doing at this moment."""

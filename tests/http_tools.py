@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from gatewaylock.core.deadline import NEVER, Deadline
 from gatewaylock.serve.server import WSGIServer, serve
@@ -123,20 +123,17 @@ class Client:
         self._kept += data
 
 
-class Hammer:
-    """Clients that ask one after the other until told to stop, and count how each request ended."""
+B = TypeVar("B", bound="Beside")
 
-    def __init__(
-        self, to: socket.socket | tuple[str, int], *, fresh: int, kept: int, paths: tuple[str, ...] = ("/",)
-    ) -> None:
-        self.ended: Counter[str] = Counter()
-        self._to, self._paths = to, paths
+
+class Beside:
+    """Threads beside a block: each goes on until ``_stop`` is set, and has ended when the block has."""
+
+    def __init__(self, *turns: Callable[[], object]) -> None:
         self._stop = threading.Event()
-        self._counting = threading.Lock()
-        self._threads = [threading.Thread(target=self._fresh, daemon=True) for _ in range(fresh)]
-        self._threads += [threading.Thread(target=self._kept, daemon=True) for _ in range(kept)]
+        self._threads = [threading.Thread(target=turn, daemon=True) for turn in turns]
 
-    def __enter__(self) -> Hammer:
+    def __enter__(self: B) -> B:
         for thread in self._threads:
             thread.start()
         return self
@@ -144,8 +141,20 @@ class Hammer:
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(15)
+            thread.join(30)
             assert not thread.is_alive()
+
+
+class Hammer(Beside):
+    """Clients that ask one after the other until told to stop, and count how each request ended."""
+
+    def __init__(
+        self, to: socket.socket | tuple[str, int], *, fresh: int, kept: int, paths: tuple[str, ...] = ("/",)
+    ) -> None:
+        self.ended: Counter[str] = Counter()
+        self._to, self._paths = to, paths
+        self._counting = threading.Lock()
+        super().__init__(*[self._fresh] * fresh, *[self._kept] * kept)
 
     def lost(self) -> dict[str, int]:
         """Everything but right answers."""

@@ -34,9 +34,8 @@ from typing import Any
 from .facts import Account, DrainProgress, Item, Peer, Quiet
 
 QUIET_LIMIT = 600.0  # seconds of quiet where nobody says how long
-LONGEST = (
-    80  # characters of a name that an application chose, where it goes to a client: 100 fit into one line
-)
+#: characters of a name that an application chose, where it goes to a client: 100 of them fit into one line
+LONGEST = 80
 
 
 class Phase(Enum):

@@ -55,7 +55,9 @@ class Warming:
             return ""
         self.successor.end()
         if word.say == "gone":
-            return self._listened_to.run(deadline) or "ended before it was loaded: the log says why"
+            why = self._listened_to.run(deadline)
+            ended = "ended before it was loaded"
+            return f"{ended}; tried once more it {why}" if why else f"{ended}: the log says why"
         return "not loaded in time" if word.say == "late" else word.error or word.say
 
     def cancel(self) -> None:

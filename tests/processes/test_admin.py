@@ -10,12 +10,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from http_tools import Beside
 from speaking import ROOT, Program, eventually, gateway, gateway_argv, python, started
 
 ADMIN = "__import__('gatewaylock.admin').admin.Admin('127.0.0.1', 0, token='sixteen-or-more!')"
@@ -49,13 +50,13 @@ def phase(port: int) -> str:
     return str(json.loads(ask(port, "/status")[1])["phase"])
 
 
-class Probes:
+class Probes(Beside):
     """A load balancer and a container runtime: they ask all the time, each time on a fresh connection."""
 
     def __init__(self, port: int) -> None:
         self.said: Counter[str] = Counter()
-        self._port, self._stop = port, threading.Event()
-        self._threads = [threading.Thread(target=self._probe, args=(path,)) for path in ("healthz", "readyz")]
+        self._port = port
+        super().__init__(*(partial(self._probe, path) for path in ("healthz", "readyz")))
 
     def _probe(self, path: str) -> None:
         while not self._stop.wait(0.002):
@@ -64,16 +65,6 @@ class Probes:
                 self.said[f"{path} {status} {body.strip()}"] += 1
             except (OSError, http.client.HTTPException) as error:
                 self.said[f"{path} lost: {error!r}"] += 1
-
-    def __enter__(self) -> Probes:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
 
 
 @pytest.mark.parametrize("mode", ["exec", "in-process", "spawn", "overlap"])
@@ -175,13 +166,13 @@ def test_health_and_metrics_are_answered_in_every_phase(run_dir: Path) -> None:
     assert seen == {"starting", "serving", "quiet", "draining", "closing", "parked", "respawning"}
 
 
-class Scrapes:
+class Scrapes(Beside):
     """Clients of the application and Prometheus beside each other; what has fallen between two scrapes."""
 
     def __init__(self, app: int, admin: int) -> None:
         self.answered, self.last, self.fell = 0, dict[str, float](), dict[str, tuple[float, float]]()
-        self._app, self._admin, self._stop = app, admin, threading.Event()
-        self._threads = [threading.Thread(target=turn) for turn in (self._ask, self._scrape)]
+        self._app, self._admin = app, admin
+        super().__init__(self._ask, self._scrape)
 
     def _ask(self) -> None:
         while not self._stop.is_set():
@@ -192,16 +183,6 @@ class Scrapes:
             found = {name: value for name, value in samples(self._admin).items() if COUNTED.search(name)}
             self.fell.update((k, (self.last[k], v)) for k, v in found.items() if v < self.last.get(k, 0))
             self.last = found
-
-    def __enter__(self) -> Scrapes:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
 
 
 @pytest.mark.parametrize("mode", ["exec", "in-process", "spawn", "overlap"])
